@@ -1,0 +1,118 @@
+//! From tensors to JSON. Elements go from the tensor's bytes into the text one by one, with nothing
+//! in between.
+
+use serde::Serialize;
+use serde::ser::{Error as _, SerializeStruct, Serializer};
+
+use crate::{Datatype, Error, Tensor};
+
+/// Writes a body that holds `tensors`.
+pub(crate) fn encode(
+    what: &'static str,
+    body: &impl Serialize,
+    tensors: &[Tensor],
+) -> Result<Vec<u8>, Error> {
+    // Text takes one to five times the room of the elements; growing from there is cheap.
+    let capacity = tensors.iter().map(|tensor| tensor.data.len()).sum();
+    let mut text = Vec::with_capacity(capacity);
+    serde_json::to_writer(&mut text, body).map_err(|error| Error::Json {
+        what,
+        problem: crate::quote::json_problem(&error),
+    })?;
+    Ok(text)
+}
+
+/// A tensor that has a JSON form, checked when it was made.
+pub(crate) struct EncodedTensor<'a>(&'a Tensor);
+
+impl<'a> EncodedTensor<'a> {
+    pub(crate) fn all(tensors: &'a [Tensor]) -> Result<Vec<Self>, Error> {
+        tensors.iter().map(Self::new).collect()
+    }
+
+    fn new(tensor: &'a Tensor) -> Result<Self, Error> {
+        tensor.check()?;
+        if !tensor.datatype.has_json_form() {
+            return Err(Error::NoJsonForm {
+                tensor: tensor.name.clone(),
+                datatype: tensor.datatype,
+            });
+        }
+        if tensor.datatype == Datatype::Bytes {
+            check_utf8(tensor)?;
+        }
+        Ok(Self(tensor))
+    }
+}
+
+fn check_utf8(tensor: &Tensor) -> Result<(), Error> {
+    let position = tensor
+        .bytes_elements()
+        .position(|element| std::str::from_utf8(element).is_err());
+    match position {
+        None => Ok(()),
+        Some(index) => Err(Error::Element {
+            tensor: tensor.name.clone(),
+            index: index as u64,
+            problem:
+                "these bytes are not UTF-8, so they have no JSON form; use gRPC with raw contents"
+                    .into(),
+        }),
+    }
+}
+
+impl Serialize for EncodedTensor<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tensor = serializer.serialize_struct("Tensor", 4)?;
+        tensor.serialize_field("name", &self.0.name)?;
+        tensor.serialize_field("datatype", &self.0.datatype)?;
+        tensor.serialize_field("shape", &self.0.shape)?;
+        tensor.serialize_field("data", &Elements(self.0))?;
+        tensor.end()
+    }
+}
+
+struct Elements<'a>(&'a Tensor);
+
+impl Serialize for Elements<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let data = self.0.data.as_slice();
+        match self.0.datatype {
+            Datatype::Bool => serializer.collect_seq(data.iter().map(|byte| *byte != 0)),
+            Datatype::Uint8 => serializer.collect_seq(data),
+            Datatype::Uint16 => numbers(serializer, data, u16::from_le_bytes),
+            Datatype::Uint32 => numbers(serializer, data, u32::from_le_bytes),
+            Datatype::Uint64 => numbers(serializer, data, u64::from_le_bytes),
+            Datatype::Int8 => numbers(serializer, data, i8::from_le_bytes),
+            Datatype::Int16 => numbers(serializer, data, i16::from_le_bytes),
+            Datatype::Int32 => numbers(serializer, data, i32::from_le_bytes),
+            Datatype::Int64 => numbers(serializer, data, i64::from_le_bytes),
+            Datatype::Fp32 => numbers(serializer, data, f32::from_le_bytes),
+            Datatype::Fp64 => numbers(serializer, data, f64::from_le_bytes),
+            Datatype::Bytes => serializer.collect_seq(self.0.bytes_elements().map(Text)),
+            Datatype::Fp16 | Datatype::Bf16 => {
+                Err(S::Error::custom("the datatype has no JSON form"))
+            }
+        }
+    }
+}
+
+/// serde_json writes NaN and infinities as `null`, which is the rule that the crate documents.
+fn numbers<S: Serializer, T: Serialize, const N: usize>(
+    serializer: S,
+    data: &[u8],
+    number: impl Fn([u8; N]) -> T,
+) -> Result<S::Ok, S::Error> {
+    let (elements, _) = data.as_chunks::<N>();
+    serializer.collect_seq(elements.iter().map(|bytes| number(*bytes)))
+}
+
+/// One BYTES element.
+struct Text<'a>(&'a [u8]);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = std::str::from_utf8(self.0).map_err(S::Error::custom)?;
+        serializer.serialize_str(text)
+    }
+}

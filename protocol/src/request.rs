@@ -1,0 +1,99 @@
+//! A request for inference.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decoder::{Body, JsonTensor, decode};
+use crate::encoder::{EncodedTensor, encode};
+use crate::parameter::{self, Parameters};
+use crate::{Error, Tensor};
+
+/// A request to run a model once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InferRequest {
+    /// The caller's own name for the request; the response repeats it.
+    pub id: Option<String>,
+    /// The tensors for the model.
+    pub inputs: Vec<Tensor>,
+    /// The names of the outputs wanted; empty for all.
+    pub outputs: Vec<String>,
+    /// What the caller asks of the server or the model beyond the protocol.
+    pub parameters: Parameters,
+}
+
+impl InferRequest {
+    /// Reads the JSON body of an inference call. The tensors of the result are consistent, see
+    /// [`Tensor::check`]. It takes memory for a small multiple of the body at most.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`] about JSON, datatypes, shapes, data or elements; all are the caller's fault.
+    pub fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let request: JsonRequest<'_> = decode(body)?;
+        let inputs = request.inputs.into_iter().map(JsonTensor::into_tensor);
+        let outputs = request.outputs.unwrap_or_default().into_iter();
+        Ok(Self {
+            id: request.id,
+            inputs: inputs.collect::<Result<_, _>>()?,
+            outputs: outputs.map(|output| output.name).collect(),
+            parameters: request.parameters,
+        })
+    }
+
+    /// Writes the request as the JSON body of an inference call; NaN and infinities become `null`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoJsonForm`], [`Error::Element`] for BYTES that are not UTF-8, or what
+    /// [`Tensor::check`] says of an inconsistent tensor.
+    pub fn to_json(&self) -> Result<Vec<u8>, Error> {
+        let outputs = self.outputs.iter().map(|name| EncodedOutput { name });
+        let request = EncodedRequest {
+            id: self.id.as_deref(),
+            inputs: EncodedTensor::all(&self.inputs)?,
+            outputs: outputs.collect(),
+            parameters: &self.parameters,
+        };
+        encode(JsonRequest::NAME, &request, &self.inputs)
+    }
+}
+
+#[derive(Deserialize)]
+struct JsonRequest<'a> {
+    id: Option<String>,
+    #[serde(borrow)]
+    inputs: Vec<JsonTensor<'a>>,
+    outputs: Option<Vec<JsonOutput>>,
+    #[serde(default, deserialize_with = "parameter::deserialize")]
+    parameters: Parameters,
+}
+
+impl<'a> Body<'a> for JsonRequest<'a> {
+    const NAME: &'static str = "inference request";
+
+    fn tensors(&self) -> &[JsonTensor<'a>] {
+        &self.inputs
+    }
+}
+
+/// A requested output. Its parameters ask for other forms of the answer, which a server may leave
+/// aside.
+#[derive(Deserialize)]
+struct JsonOutput {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct EncodedRequest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    inputs: Vec<EncodedTensor<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<EncodedOutput<'a>>,
+    #[serde(skip_serializing_if = "Parameters::is_empty")]
+    parameters: &'a Parameters,
+}
+
+#[derive(Serialize)]
+struct EncodedOutput<'a> {
+    name: &'a str,
+}
