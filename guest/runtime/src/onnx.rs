@@ -1,0 +1,213 @@
+//! From the bytes of an ONNX file to an optimised graph.
+
+use std::collections::BTreeSet;
+
+use glovebox_protocol::{Datatype, TensorSpec};
+use prost::Message;
+use tract_onnx::Onnx;
+use tract_onnx::pb::{self, tensor_proto::DataLocation};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
+use tract_onnx::tract_hir::prelude::tract_itertools::Itertools;
+
+use crate::error::LoadError;
+
+/// An optimised graph and what it is called with.
+pub(crate) struct Graph {
+    pub(crate) plan: Arc<TypedRunnableModel>,
+    pub(crate) inputs: Vec<TensorSpec>,
+    pub(crate) outputs: Vec<TensorSpec>,
+}
+
+/// Parses and optimises the model in `file`.
+///
+/// # Errors
+/// What in the file is not ONNX, not supported or not consistent, with the node's name.
+pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
+    let proto = decode(file)?;
+    let onnx = tract_onnx::onnx();
+    check_operators(&onnx, &proto)?;
+    check_data(&proto)?;
+    let mut model = onnx.model_for_proto_model(&proto)?;
+    drop(proto);
+    let input_names = name_inputs(&model)?;
+    let output_names = name_outputs(&model)?;
+    name_open_dimensions(&mut model)?;
+    let model = model.into_optimized()?;
+    let inputs = specs(&model, input_names, model.input_outlets()?)?;
+    let outputs = specs(&model, output_names, model.output_outlets()?)?;
+    Ok(Graph {
+        plan: model.into_runnable()?,
+        inputs,
+        outputs,
+    })
+}
+
+fn decode(file: &[u8]) -> Result<pb::ModelProto, LoadError> {
+    let not_onnx = |why: String| LoadError::NotOnnx(format!("not an ONNX model: {why}"));
+    let proto = pb::ModelProto::decode(file).map_err(|error| not_onnx(error.to_string()))?;
+    match &proto.graph {
+        Some(graph) if !graph.node.is_empty() || !graph.output.is_empty() => Ok(proto),
+        _ => Err(not_onnx("the file has no graph".into())),
+    }
+}
+
+/// Refuses operators that tract does not know, all at once.
+fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError> {
+    let mut unknown = BTreeSet::new();
+    if let Some(graph) = &proto.graph {
+        visit_nodes(graph, &mut |node| {
+            if !onnx.op_register.0.contains_key(&node.op_type) {
+                unknown.insert(describe(node));
+            }
+        });
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(LoadError::UnsupportedOperator(format!(
+        "unsupported operator {}",
+        unknown.iter().join(", ")
+    )))
+}
+
+fn describe(node: &pb::NodeProto) -> String {
+    let domain = if node.domain.is_empty() {
+        String::new()
+    } else {
+        format!("{}.", node.domain)
+    };
+    let name = match (node.name.as_str(), node.output.first()) {
+        ("", Some(output)) => format!("the node that makes {output:?}"),
+        (name, _) => format!("node {name:?}"),
+    };
+    format!("{domain}{} ({name})", node.op_type)
+}
+
+/// Calls `visit` for the nodes of a graph and of the graphs inside its nodes.
+fn visit_nodes(graph: &pb::GraphProto, visit: &mut impl FnMut(&pb::NodeProto)) {
+    for node in &graph.node {
+        visit(node);
+        for inner in node
+            .attribute
+            .iter()
+            .flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+        {
+            visit_nodes(inner, visit);
+        }
+    }
+}
+
+/// Refuses weights that are kept in other files: a packed model holds all it needs.
+fn check_data(proto: &pb::ModelProto) -> Result<(), LoadError> {
+    let external =
+        |tensor: &&pb::TensorProto| tensor.data_location == Some(DataLocation::External as i32);
+    let initializers = proto.graph.iter().flat_map(|graph| &graph.initializer);
+    let Some(tensor) = initializers.into_iter().find(external) else {
+        return Ok(());
+    };
+    let location = tensor
+        .external_data
+        .iter()
+        .find(|entry| entry.key == "location");
+    Err(LoadError::ExternalData(format!(
+        "missing external data: the weights {:?} are in another file ({:?}); save the model as one file, \
+         in Python: onnx.save(onnx.load(\"model.onnx\"), \"single.onnx\")",
+        tensor.name,
+        location.map_or("", |entry| &entry.value),
+    )))
+}
+
+fn name_inputs(model: &InferenceModel) -> TractResult<Vec<String>> {
+    Ok(model
+        .input_outlets()?
+        .iter()
+        .map(|outlet| model.node(outlet.node).name.clone())
+        .collect())
+}
+
+fn name_outputs(model: &InferenceModel) -> TractResult<Vec<String>> {
+    let name = |outlet: &OutletId| match model.outlet_label(*outlet) {
+        Some(label) => label.to_owned(),
+        None => model.node(outlet.node).name.clone(),
+    };
+    Ok(model.output_outlets()?.iter().map(name).collect())
+}
+
+/// Gives each dimension without a name or size a symbol of its own, so that callers choose it.
+fn name_open_dimensions(model: &mut InferenceModel) -> Result<(), LoadError> {
+    for input in 0..model.input_outlets()?.len() {
+        let fact = model.input_fact(input)?.clone();
+        let (Some(datum_type), Some(rank)) =
+            (fact.datum_type.concretize(), fact.shape.rank().concretize())
+        else {
+            let name = &model.node(model.input_outlets()?[input].node).name;
+            return Err(LoadError::Model(format!(
+                "input {name:?} declares no datatype or no shape"
+            )));
+        };
+        let dimension = |axis| match fact
+            .shape
+            .dim(axis)
+            .and_then(|dimension| dimension.concretize())
+        {
+            Some(dimension) => dimension,
+            None => model.symbols.new_with_prefix("open").into(),
+        };
+        let shape: TVec<TDim> = (0..rank as usize).map(dimension).collect();
+        model.set_input_fact(input, InferenceFact::dt_shape(datum_type, shape))?;
+    }
+    Ok(())
+}
+
+fn specs(
+    model: &TypedModel,
+    names: Vec<String>,
+    outlets: &[OutletId],
+) -> Result<Vec<TensorSpec>, LoadError> {
+    names
+        .into_iter()
+        .zip(outlets)
+        .map(|(name, outlet)| spec(name, model.outlet_fact(*outlet)?))
+        .collect()
+}
+
+fn spec(name: String, fact: &TypedFact) -> Result<TensorSpec, LoadError> {
+    let datatype = datatype(fact.datum_type).ok_or_else(|| {
+        LoadError::Model(format!(
+            "tensor {name:?} has datatype {:?}, which the protocol lacks",
+            fact.datum_type
+        ))
+    })?;
+    let shape = fact
+        .shape
+        .iter()
+        .map(|dimension| dimension.to_i64().unwrap_or(-1))
+        .collect();
+    Ok(TensorSpec {
+        name,
+        datatype,
+        shape,
+    })
+}
+
+/// The protocol's name for a tract type.
+pub(crate) fn datatype(datum_type: DatumType) -> Option<Datatype> {
+    Some(match datum_type.unquantized() {
+        DatumType::Bool => Datatype::Bool,
+        DatumType::U8 => Datatype::Uint8,
+        DatumType::U16 => Datatype::Uint16,
+        DatumType::U32 => Datatype::Uint32,
+        DatumType::U64 => Datatype::Uint64,
+        DatumType::I8 => Datatype::Int8,
+        DatumType::I16 => Datatype::Int16,
+        DatumType::I32 => Datatype::Int32,
+        // Dimensions computed by the graph are 64-bit integers to ONNX.
+        DatumType::I64 | DatumType::TDim => Datatype::Int64,
+        DatumType::F16 => Datatype::Fp16,
+        DatumType::F32 => Datatype::Fp32,
+        DatumType::F64 => Datatype::Fp64,
+        DatumType::String => Datatype::Bytes,
+        _ => return None,
+    })
+}

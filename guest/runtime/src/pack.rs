@@ -1,0 +1,156 @@
+//! What the host calls while packing: plain core functions, for they run before there is a
+//! component. In a packed model nobody can reach them.
+//!
+//! ```text
+//! survey:  stage(model) stage(config)             -> load -> report with plan
+//! place:   reserve(kept) stage(model, config, plan) -> load -> report with image size
+//! ```
+#![allow(
+    unsafe_code,
+    reason = "exported by name, and the host passes blocks as address and length"
+)]
+
+use std::panic::PanicHookInfo;
+
+use glovebox_protocol::Signature;
+use serde::Serialize;
+
+use crate::error::LoadError;
+use crate::heap;
+use crate::model::Model;
+
+const PANIC_BYTES: usize = 512;
+/// Why the guest panicked, readable by the host after the trap.
+static mut PANIC: ([u8; PANIC_BYTES], usize) = ([0; PANIC_BYTES], 0);
+
+/// What the host learns of one load.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Report {
+    Failed(LoadError),
+    Surveyed {
+        kept_bytes: usize,
+        plan_at: usize,
+        plan_bytes: usize,
+    },
+    Placed {
+        image_bytes: usize,
+        stack_bytes: usize,
+        signature: Signature,
+    },
+}
+
+/// Makes room for `bytes` of model. Before everything else.
+#[unsafe(no_mangle)]
+extern "C" fn pack_reserve(bytes: usize) {
+    heap::reserve(bytes);
+}
+
+/// A block of memory that will not be part of the image; null when there is no more.
+#[unsafe(no_mangle)]
+extern "C" fn pack_stage(bytes: usize) -> *mut u8 {
+    heap::stage(bytes)
+}
+
+/// Loads a model. Returns the report, a JSON text, as `address << 32 | length`.
+///
+/// # Safety
+/// Each pair is a block from [`pack_stage`] (`plan` is in words and may be empty).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pack_load(
+    model: *const u8,
+    model_bytes: usize,
+    config: *const u8,
+    config_bytes: usize,
+    plan: *const u32,
+    plan_words: usize,
+) -> u64 {
+    // The kernels of tract register themselves in constructors. The component's exports run them
+    // once a memory; that has to happen here, so that the image holds what they registered.
+    wit_bindgen::rt::run_ctors_once();
+    std::panic::set_hook(Box::new(note_panic));
+    // SAFETY: the host's promise; blocks of `stage` live as long as the instance.
+    let (model, config, plan) = unsafe {
+        (
+            std::slice::from_raw_parts(model, model_bytes),
+            std::slice::from_raw_parts(config, config_bytes),
+            std::slice::from_raw_parts(plan, plan_words),
+        )
+    };
+    stage_report(&load(model, config, plan))
+}
+
+/// The message of the last panic, as `address << 32 | length`.
+#[unsafe(no_mangle)]
+extern "C" fn pack_panic() -> u64 {
+    // SAFETY: one thread, and the hook that writes is not running.
+    unsafe { address_and_length((&raw const PANIC.0).cast(), PANIC.1) }
+}
+
+fn load(model: &[u8], config: &[u8], plan: heap::Plan) -> Report {
+    heap::begin(plan);
+    let loaded = Model::load(model, config);
+    match loaded {
+        Err(error) => Report::Failed(error),
+        Ok(_) if plan.is_empty() => surveyed(),
+        Ok(model) => placed(model),
+    }
+}
+
+fn surveyed() -> Report {
+    match heap::survey() {
+        Some(plan) => Report::Surveyed {
+            kept_bytes: plan.get(1).map_or(0, |bytes| *bytes as usize),
+            plan_at: plan.as_ptr() as usize,
+            plan_bytes: size_of_val(plan),
+        },
+        None => Report::Failed(LoadError::Model("not enough memory for the plan".into())),
+    }
+}
+
+fn placed(model: &Model) -> Report {
+    match heap::seal() {
+        Ok(image_bytes) => Report::Placed {
+            image_bytes,
+            stack_bytes: stack_bytes(),
+            signature: model.signature().clone(),
+        },
+        Err(strays) => Report::Failed(LoadError::Model(format!(
+            "loading twice differed in {strays} blocks; please report this model"
+        ))),
+    }
+}
+
+/// The stack lies first in memory, below the first static.
+fn stack_bytes() -> usize {
+    unsafe extern "C" {
+        static __global_base: u8;
+    }
+    (&raw const __global_base) as usize
+}
+
+/// Writes the report where it will not be part of the image.
+fn stage_report(report: &Report) -> u64 {
+    let json = serde_json::to_vec(report).unwrap_or_default();
+    let block = heap::stage(json.len());
+    if block.is_null() {
+        return 0;
+    }
+    // SAFETY: the block has room for `json`.
+    unsafe { block.copy_from_nonoverlapping(json.as_ptr(), json.len()) };
+    address_and_length(block, json.len())
+}
+
+fn address_and_length(at: *const u8, length: usize) -> u64 {
+    (at as u64) << 32 | length as u64
+}
+
+fn note_panic(panic: &PanicHookInfo<'_>) {
+    use std::io::Write;
+    // SAFETY: one thread, and the host reads after the trap that follows.
+    let (buffer, length) = unsafe { (&mut *(&raw mut PANIC.0), &mut *(&raw mut PANIC.1)) };
+    let mut rest = buffer.as_mut_slice();
+    // A message that does not fit is cut.
+    let _ = write!(rest, "{panic}");
+    *length = PANIC_BYTES - rest.len();
+}
