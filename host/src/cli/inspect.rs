@@ -1,0 +1,128 @@
+//! `glovebox inspect`: what a component says about itself, without running it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use glovebox_protocol::TensorSpec;
+use serde_json::json;
+
+use super::Failure;
+use crate::limits::Bytes;
+use crate::model::metadata::Metadata;
+use crate::model::package::Package;
+use crate::model::runtime;
+use crate::text;
+
+#[derive(Args)]
+pub(super) struct Inspect {
+    /// The component
+    model: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
+        let package = Package::open(&self.model)?;
+        match self.json {
+            true => println!("{}", as_json(&package)),
+            false => print!("{}", as_text(&package)),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn as_json(package: &Package) -> serde_json::Value {
+    json!({
+        "digest": format!("sha256:{}", runtime::sha256(&package.bytes)),
+        "bytes": package.bytes.len(),
+        "image_bytes": package.image.0,
+        "core_module_bytes": package.modules.iter().map(|module| module.0).collect::<Vec<_>>(),
+        "shares_runtime": package.shares_runtime(),
+        "imports": package.imports,
+        "exports": package.exports,
+        "model": package.metadata,
+    })
+}
+
+fn as_text(package: &Package) -> String {
+    let mut lines = Vec::new();
+    let mut line =
+        |key: &str, value: String| lines.push(format!("{key:<12} {}\n", text::escape(&value)));
+    if let Some(metadata) = &package.metadata {
+        describe(metadata, &mut line);
+    }
+    let names = |names: &[String]| {
+        if names.is_empty() {
+            "none".into()
+        } else {
+            names.join(", ")
+        }
+    };
+    line("imports", names(&package.imports));
+    line("exports", names(&package.exports));
+    line(
+        "code",
+        match package.shares_runtime() {
+            true => "the runtime of this host, shared by all models".into(),
+            false => "its own, compiled before it is served".to_owned(),
+        },
+    );
+    line("memory", format!("{} before a request", package.image));
+    line("file", Bytes(package.bytes.len() as u64).to_string());
+    line(
+        "digest",
+        format!("sha256:{}", runtime::sha256(&package.bytes)),
+    );
+    lines.concat()
+}
+
+fn describe(metadata: &Metadata, line: &mut impl FnMut(&str, String)) {
+    let version = metadata
+        .version
+        .as_ref()
+        .map(|version| format!(" {version}"))
+        .unwrap_or_default();
+    line("model", format!("{}{version}", metadata.name));
+    let optional = [
+        ("description", &metadata.description),
+        ("licence", &metadata.licence),
+    ];
+    optional.into_iter().for_each(|(key, value)| {
+        if let Some(value) = value {
+            line(key, value.clone())
+        }
+    });
+    metadata
+        .signature
+        .inputs
+        .iter()
+        .for_each(|spec| line("input", tensor(spec)));
+    metadata
+        .signature
+        .outputs
+        .iter()
+        .for_each(|spec| line("output", tensor(spec)));
+    if !metadata.signature.media.is_empty() {
+        line("predict", metadata.signature.media.join(", "));
+    }
+    if !metadata.labels.is_empty() {
+        line("labels", metadata.labels.join(", "));
+    }
+    line("source", format!("sha256:{}", metadata.source_sha256));
+    line("packed by", metadata.tool.clone());
+}
+
+fn tensor(spec: &TensorSpec) -> String {
+    let dimension = |size: &i64| {
+        if *size == -1 {
+            "any".to_owned()
+        } else {
+            size.to_string()
+        }
+    };
+    let shape: Vec<_> = spec.shape.iter().map(dimension).collect();
+    format!("{} {} [{}]", spec.name, spec.datatype, shape.join(", "))
+}

@@ -1,0 +1,123 @@
+//! `glovebox run`: one inference in the sandbox, its answer on standard output.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use glovebox_protocol::{InferRequest, InferResponse};
+
+use super::Failure;
+use crate::limits::{self, Limits};
+use crate::media;
+use crate::model::package::Package;
+use crate::model::{Deployer, Model};
+use crate::sandbox::bindings::Media;
+use crate::sandbox::compute::Tenant;
+use crate::sandbox::invoke::{Answer, Call};
+use crate::text;
+
+#[derive(Args)]
+pub(super) struct Run {
+    /// The component
+    model: PathBuf,
+    #[command(flatten)]
+    input: Input,
+    /// How to read the input [default: by its extension]
+    #[arg(long, value_name = "TYPE", requires = "input")]
+    content_type: Option<String>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Input {
+    /// A picture or a record for `predict`
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// A request of Open Inference Protocol for `infer`, as JSON
+    #[arg(long, value_name = "FILE")]
+    tensors: Option<PathBuf>,
+}
+
+impl Run {
+    pub(super) async fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
+        let package = Package::open(&self.model)?;
+        let name = package
+            .metadata
+            .as_ref()
+            .map_or("model", |metadata| metadata.name.as_str())
+            .to_owned();
+        let tenant = Tenant {
+            name: "run".into(),
+            weight: 1,
+        };
+        let limits = Limits::generous(limits::RUN_CPU);
+        let model = deployer.deploy(&name, &package, tenant, limits).await?;
+        let answer = match (&self.input.input, &self.input.tensors) {
+            (Some(file), _) => predict(&model, file, self.content_type.as_deref()).await?,
+            (None, Some(file)) => infer(&model, file).await?,
+            (None, None) => return Err("give --input or --tensors".into()),
+        };
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&answer)?;
+        if answer.last() != Some(&b'\n') && !answer.is_empty() {
+            stdout.write_all(b"\n")?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn predict(
+    model: &Model,
+    file: &Path,
+    content_type: Option<&str>,
+) -> Result<Vec<u8>, Failure> {
+    let content_type = content_type
+        .unwrap_or_else(|| media::content_type(file))
+        .to_owned();
+    match call(
+        model,
+        Call::Predict(Media {
+            content_type,
+            body: read(file)?,
+        }),
+    )
+    .await?
+    {
+        Answer::Media(media) => Ok(media.body),
+        _ => Err("the answer is of another call".into()),
+    }
+}
+
+async fn infer(model: &Model, file: &Path) -> Result<Vec<u8>, Failure> {
+    let request = InferRequest::from_json(&read(file)?)?;
+    model.signature.check(&request)?;
+    let id = request.id;
+    match call(model, Call::Infer(request.inputs, request.outputs)).await? {
+        Answer::Tensors(outputs) => {
+            let model_version = model.version().map(str::to_owned);
+            Ok(InferResponse {
+                model_name: model.name.clone(),
+                model_version,
+                id,
+                outputs,
+            }
+            .to_json()?)
+        }
+        _ => Err("the answer is of another call".into()),
+    }
+}
+
+async fn call(model: &Model, call: Call) -> Result<Answer, Failure> {
+    let deadline = Instant::now() + model.function.limits().timeout;
+    let finished = model.function.invoke(call, deadline, ()).await;
+    finished
+        .outcome
+        .map_err(|fault| text::escape(&fault.to_string()).into())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    Ok(fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?)
+}

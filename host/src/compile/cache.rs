@@ -1,0 +1,211 @@
+//! Machine code on disk, each entry under a MAC.
+//!
+//! Whoever can write an entry could run native code as this process. So an entry counts only if
+//! its MAC, made with a key that only this user can read, fits its name and its bytes; anything
+//! else is compiled again.
+//!
+//! ```text
+//! <dir>/key                 32 random bytes, mode 0600
+//! <dir>/<name>.cwasm        machine code; name = hash of kind, wasm, engine configuration
+//! <dir>/<name>.mac          keyed BLAKE3 of name and machine code
+//! <dir>/<name>.lock         held while compiling, so that one process compiles and others wait
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use wasmtime::Engine;
+
+use super::CompileError;
+
+const KEY_BYTES: usize = 32;
+
+/// A directory of machine code for one engine configuration.
+pub(super) struct Cache {
+    dir: PathBuf,
+    key: [u8; KEY_BYTES],
+    /// Machine code of another configuration is another entry.
+    engine: u64,
+}
+
+/// What an entry is the machine code of.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Module,
+    Component,
+}
+
+/// An open entry whose MAC was right.
+pub(super) struct Verified(File);
+
+/// The cache directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the cache {path}: {source}; choose another with --cache-dir")]
+pub struct CacheError {
+    path: String,
+    source: io::Error,
+}
+
+impl Verified {
+    /// A path to the open file itself: its name in the directory may mean another file by now.
+    pub(super) fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+}
+
+impl Cache {
+    /// Opens a directory, making it and its key if they do not exist.
+    pub(super) fn open(dir: &Path, engine: &Engine) -> Result<Self, CacheError> {
+        let fail = |source| CacheError {
+            path: dir.display().to_string(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(fail)?;
+        let key = read_or_make_key(dir).map_err(fail)?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self {
+            dir: dir.to_owned(),
+            key,
+            engine: hasher.finish(),
+        })
+    }
+
+    /// The machine code of `wasm`, compiled if it is not here yet. Of several processes that want
+    /// the same, one compiles.
+    pub(super) fn get_or_insert(
+        &self,
+        kind: Kind,
+        wasm: &[u8],
+        compile: impl FnOnce() -> wasmtime::Result<Vec<u8>>,
+    ) -> Result<Verified, CompileError> {
+        let name = self.name(kind, wasm);
+        if let Some(entry) = self.get(&name) {
+            return Ok(entry);
+        }
+        let lock = File::create(self.path(&name, "lock")).map_err(|error| self.fail(error))?;
+        lock.lock().map_err(|error| self.fail(error))?;
+        if let Some(entry) = self.get(&name) {
+            return Ok(entry);
+        }
+        let code = compile().map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
+        let entry = self.insert(&name, &code).map_err(|error| self.fail(error));
+        // Another process may be waiting for this very file; it is empty and does no harm.
+        drop(lock);
+        Ok(entry?)
+    }
+
+    fn name(&self, kind: Kind, wasm: &[u8]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(&[kind as u8])
+            .update(&self.engine.to_le_bytes())
+            .update_rayon(wasm);
+        hasher.finalize().to_hex().to_string()
+    }
+
+    fn path(&self, name: &str, extension: &str) -> PathBuf {
+        self.dir.join(name).with_extension(extension)
+    }
+
+    /// The entry if it is there, whole, ours and unchanged.
+    fn get(&self, name: &str) -> Option<Verified> {
+        let mut file = File::open(self.path(name, "cwasm")).ok()?;
+        let expected: [u8; blake3::OUT_LEN] =
+            fs::read(self.path(name, "mac")).ok()?.try_into().ok()?;
+        let about = file.metadata().ok()?;
+        let is_ours = about.is_file()
+            && about.nlink() == 1
+            && about.uid() == rustix::process::geteuid().as_raw();
+        let mac = self.mac_of_file(name, &mut file).ok()?;
+        // `blake3::Hash` compares in constant time.
+        if is_ours && mac == blake3::Hash::from_bytes(expected) {
+            return Some(Verified(file));
+        }
+        tracing::warn!(
+            entry = name,
+            "a cache entry does not fit its MAC; compiling again"
+        );
+        None
+    }
+
+    /// Writes an entry under a temporary name, so that readers see all of it or nothing.
+    fn insert(&self, name: &str, code: &[u8]) -> io::Result<Verified> {
+        let mut hasher = self.hasher(name);
+        hasher.update_rayon(code);
+        self.write(name, "mac", hasher.finalize().as_bytes())?;
+        Ok(Verified(self.write(name, "cwasm", code)?))
+    }
+
+    fn write(&self, name: &str, extension: &str, bytes: &[u8]) -> io::Result<File> {
+        let temporary = self.path(name, &format!("{extension}.{}", std::process::id()));
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| fs::rename(&temporary, self.path(name, extension)));
+        if let Err(error) = written {
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    fn mac_of_file(&self, name: &str, file: &mut File) -> io::Result<blake3::Hash> {
+        let mut hasher = self.hasher(name);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hasher.finalize()),
+                read => hasher.update_rayon(buffer.get(..read).unwrap_or_default()),
+            };
+        }
+    }
+
+    fn hasher(&self, name: &str) -> blake3::Hasher {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(name.as_bytes());
+        hasher
+    }
+
+    fn fail(&self, source: io::Error) -> CacheError {
+        CacheError {
+            path: self.dir.display().to_string(),
+            source,
+        }
+    }
+}
+
+/// The key of this directory. Two processes may start at once: the first to create it wins.
+fn read_or_make_key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    let path = dir.join("key");
+    let mut fresh = [0; KEY_BYTES];
+    getrandom::fill(&mut fresh).map_err(io::Error::other)?;
+    let temporary = dir.join(format!("key.{}", std::process::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(&fresh)?;
+    // A link fails if the key is there already, and never leaves half a key.
+    let _ = fs::hard_link(&temporary, &path);
+    fs::remove_file(&temporary)?;
+    let wrong = |_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its file `key` does not hold 32 bytes",
+        )
+    };
+    fs::read(&path)?.try_into().map_err(wrong)
+}

@@ -1,0 +1,20 @@
+//! Glovebox: serverless machine-learning inference in a WebAssembly sandbox.
+//!
+//! The path of a request, which is also the direction in which modules know each other:
+//! [`server`] → [`admission`] → [`model`] → [`sandbox`]. Beside it: [`pack`] makes packed models,
+//! [`compile`] makes machine code, [`config`] reads `spin.toml`, [`cli`] is the command line.
+//! `ARCHITECTURE.md` has the map and the invariants.
+
+pub mod admission;
+pub mod cli;
+pub mod compile;
+pub mod config;
+pub mod error;
+pub mod limits;
+pub mod media;
+pub mod model;
+pub mod pack;
+pub mod sandbox;
+pub mod server;
+pub mod telemetry;
+pub mod text;

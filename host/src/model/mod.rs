@@ -1,0 +1,128 @@
+//! Deployed models: a package becomes something that can be called.
+
+pub mod metadata;
+pub mod package;
+pub mod registry;
+pub mod runtime;
+
+use std::sync::Arc;
+
+use glovebox_protocol::Signature;
+
+use crate::admission::Gate;
+use crate::compile::{CompileError, Compiler};
+use crate::limits::Limits;
+use crate::sandbox::Sandbox;
+use crate::sandbox::compute::Tenant;
+use crate::sandbox::function::Function;
+use crate::sandbox::invoke::Fault;
+use crate::text;
+use metadata::Metadata;
+use package::{Package, PackageError};
+
+/// A model that answers requests.
+pub struct Model {
+    /// The name in URLs.
+    pub name: String,
+    /// What its file says about it.
+    pub metadata: Option<Metadata>,
+    /// What it is called with.
+    pub signature: Signature,
+    /// What is called.
+    pub function: Function,
+    /// Its permits.
+    pub gate: Gate,
+}
+
+/// Why a package does not become a model.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The file.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// Its code.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// Its exports.
+    #[error("the component does not export `glovebox:inference/model`: {0}")]
+    World(String),
+    /// Its memory limit is below what it starts with.
+    #[error(
+        "the model has {image} before any request, which does not fit the memory limit of {limit}; raise `memory`"
+    )]
+    Memory {
+        /// The model's image.
+        image: crate::limits::Bytes,
+        /// The limit.
+        limit: crate::limits::Bytes,
+    },
+    /// It does not tell its signature.
+    #[error("asking the model for its signature failed: {0}")]
+    Signature(String),
+}
+
+/// What makes models of packages.
+#[derive(Clone)]
+pub struct Deployer {
+    /// Where they run.
+    pub sandbox: Arc<Sandbox>,
+    /// Where their machine code comes from.
+    pub compiler: Arc<Compiler>,
+}
+
+impl Deployer {
+    /// Compiles a package, links it and asks it for its signature, in the sandbox.
+    ///
+    /// # Errors
+    /// The component is not a model function, or fails within its limits.
+    pub async fn deploy(
+        &self,
+        name: &str,
+        package: &Package,
+        tenant: Tenant,
+        limits: Limits,
+    ) -> Result<Model, DeployError> {
+        if package.image > limits.memory {
+            return Err(DeployError::Memory {
+                image: package.image,
+                limit: limits.memory,
+            });
+        }
+        let compiled = self.compiler.component(package)?;
+        let gate = Gate::new(limits.concurrency);
+        let sandbox = Arc::clone(&self.sandbox);
+        let function = Function::new(
+            sandbox,
+            &compiled.component,
+            compiled.runtime.as_ref(),
+            tenant,
+            limits,
+        )
+        .map_err(|error| DeployError::World(text::escape(&format!("{error:#}"))))?;
+        let signature = function
+            .signature()
+            .await
+            .outcome
+            .map_err(|fault| refuse(&fault))?;
+        Ok(Model {
+            name: name.to_owned(),
+            metadata: package.metadata.clone(),
+            signature,
+            function,
+            gate,
+        })
+    }
+}
+
+fn refuse(fault: &Fault) -> DeployError {
+    DeployError::Signature(text::escape(&fault.to_string()))
+}
+
+impl Model {
+    /// The version that its file names.
+    pub fn version(&self) -> Option<&str> {
+        self.metadata
+            .as_ref()
+            .and_then(|metadata| metadata.version.as_deref())
+    }
+}

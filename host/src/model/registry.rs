@@ -1,0 +1,38 @@
+//! Models by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Model;
+use crate::error::RequestError;
+
+/// All models of a host. Immutable: a change makes a new one.
+#[derive(Default)]
+pub struct Registry {
+    models: BTreeMap<String, Arc<Model>>,
+}
+
+impl Registry {
+    /// A registry of models, each by its name.
+    pub fn new(models: impl IntoIterator<Item = Model>) -> Self {
+        let by_name = |model: Model| (model.name.clone(), Arc::new(model));
+        Self {
+            models: models.into_iter().map(by_name).collect(),
+        }
+    }
+
+    /// The model of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn get(&self, name: &str) -> Result<&Arc<Model>, RequestError> {
+        self.models
+            .get(name)
+            .ok_or_else(|| RequestError::UnknownModel(name.chars().take(64).collect()))
+    }
+
+    /// All models, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.models.values()
+    }
+}

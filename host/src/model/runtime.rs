@@ -1,0 +1,25 @@
+//! The guest runtime that this host was built with; `build.rs` makes its parts.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+/// The code: a core module that imports `env.memory`.
+pub static CODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/code.wasm"));
+/// The memory of a runtime without a model: a core module that exports `memory`.
+pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.wasm"));
+/// Component sections that import the code module as `runtime`.
+pub static IMPORT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/import.bin"));
+/// Component sections after the image and the code: instances, lifted functions, exports.
+pub static TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
+
+/// SHA-256 of [`CODE`], in hexadecimal.
+pub static CODE_SHA256: LazyLock<String> = LazyLock::new(|| sha256(CODE));
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,236 @@
+//! `model.toml`: what the model's owner says about the model.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The longest name of a model; it is part of URLs.
+const NAME_BYTES: usize = 64;
+
+/// What packing needs to know beside the ONNX file.
+#[derive(Debug)]
+pub struct ModelConfig {
+    /// What the model is called.
+    pub name: String,
+    /// Which of its versions this is.
+    pub version: Option<String>,
+    /// What it does.
+    pub description: Option<String>,
+    /// Under which licence it is.
+    pub licence: Option<String>,
+    /// How media becomes tensors, for the guest to check and use.
+    pub input: Option<Value>,
+    /// How tensors become an answer, for the guest to check and use. Labels are resolved.
+    pub output: Option<Value>,
+    /// What must be answered right before the model is written.
+    pub examples: Vec<Example>,
+}
+
+/// One input with the answer that the model must give.
+#[derive(Debug)]
+pub struct Example {
+    /// A media file, read by its extension: `.png`, `.jpg`, `.json`.
+    pub input: PathBuf,
+    /// The label that must come first.
+    pub label: Option<String>,
+    /// What the best score must be, within the tolerance.
+    pub score: Option<f64>,
+    /// How far the score may be off.
+    pub tolerance: f64,
+}
+
+/// Why `model.toml` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It, or a file that it names, cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no TOML, or has an unknown key.
+    #[error("{path}: {source}")]
+    Toml {
+        /// The file.
+        path: String,
+        /// Where and why.
+        source: toml::de::Error,
+    },
+    /// The name cannot be part of a URL.
+    #[error(
+        "{0:?} cannot be a model's name: use up to {NAME_BYTES} letters, digits, '-', '_' and '.'"
+    )]
+    Name(String),
+}
+
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelToml {
+    name: Option<String>,
+    version: Option<String>,
+    description: Option<String>,
+    licence: Option<String>,
+    input: Option<Value>,
+    output: Option<Value>,
+    #[serde(default)]
+    example: Vec<ExampleToml>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExampleToml {
+    input: PathBuf,
+    label: Option<String>,
+    score: Option<f64>,
+    #[serde(default = "default_tolerance")]
+    tolerance: f64,
+}
+
+fn default_tolerance() -> f64 {
+    1e-3
+}
+
+impl ModelConfig {
+    /// The configuration of a model: `explicit` if given, else `model.toml` beside the model if
+    /// there is one, else only a name.
+    ///
+    /// # Errors
+    /// A file cannot be read or does not say what it should.
+    pub fn find(model: &Path, explicit: Option<&Path>) -> Result<Self, ConfigError> {
+        let beside = model.with_file_name("model.toml");
+        let path = explicit.or_else(|| beside.exists().then_some(&beside));
+        let toml = path.map_or(Ok(None), |path| read(path).map(Some))?;
+        let dir = path.and_then(Path::parent).unwrap_or(Path::new(""));
+        let stem = model
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Self::resolve(toml, dir, stem)
+    }
+
+    fn resolve(toml: Option<ModelToml>, dir: &Path, stem: String) -> Result<Self, ConfigError> {
+        let Some(toml) = toml else {
+            let name = check_name(url_safe(&stem))?;
+            return Ok(Self {
+                name,
+                version: None,
+                description: None,
+                licence: None,
+                input: None,
+                output: None,
+                examples: Vec::new(),
+            });
+        };
+        let name = check_name(toml.name.unwrap_or_else(|| url_safe(&stem)))?;
+        let output = toml
+            .output
+            .map(|output| resolve_labels(output, dir))
+            .transpose()?;
+        let example = |example: ExampleToml| Example {
+            input: dir.join(example.input),
+            label: example.label,
+            score: example.score,
+            tolerance: example.tolerance,
+        };
+        let examples = toml.example.into_iter().map(example).collect();
+        let ModelToml {
+            version,
+            description,
+            licence,
+            input,
+            ..
+        } = ModelToml {
+            name: None,
+            output: None,
+            example: Vec::new(),
+            ..toml
+        };
+        Ok(Self {
+            name,
+            version,
+            description,
+            licence,
+            input,
+            output,
+            examples,
+        })
+    }
+
+    /// The labels of the output, if it has any.
+    pub fn labels(&self) -> Vec<String> {
+        let labels = self
+            .output
+            .as_ref()
+            .and_then(|output| output.get("labels"))
+            .and_then(Value::as_array);
+        labels
+            .into_iter()
+            .flatten()
+            .filter_map(|label| label.as_str().map(str::to_owned))
+            .collect()
+    }
+
+    /// What the guest gets of it.
+    pub(super) fn pipeline(&self) -> Value {
+        let mut pipeline =
+            json!({ "name": self.name, "version": self.version, "input": self.input });
+        if let (Some(pipeline), Some(output)) = (pipeline.as_object_mut(), &self.output) {
+            pipeline.insert("output".into(), output.clone());
+        }
+        pipeline
+    }
+}
+
+fn read(path: &Path) -> Result<ModelToml, ConfigError> {
+    let text = read_text(path)?;
+    toml::from_str(&text).map_err(|source| ConfigError::Toml {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+/// Replaces the name of a file of labels by the labels, one a line.
+fn resolve_labels(mut output: Value, dir: &Path) -> Result<Value, ConfigError> {
+    if let Some(labels) = output.get_mut("labels")
+        && let Some(file) = labels.as_str()
+    {
+        let text = read_text(&dir.join(file))?;
+        *labels = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+    }
+    Ok(output)
+}
+
+/// A file's name as a model's name: what a URL would not like becomes `-`.
+fn url_safe(stem: &str) -> String {
+    stem.chars()
+        .map(|letter| if is_name_letter(letter) { letter } else { '-' })
+        .collect()
+}
+
+fn check_name(name: String) -> Result<String, ConfigError> {
+    let fits = !name.is_empty() && name.len() <= NAME_BYTES && name.chars().all(is_name_letter);
+    if fits {
+        Ok(name)
+    } else {
+        Err(ConfigError::Name(name))
+    }
+}
+
+fn is_name_letter(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
+}

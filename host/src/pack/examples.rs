@@ -1,0 +1,104 @@
+//! A model that does not know its own examples is not shipped.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::config::Example;
+use super::{PackError, Packed, Packer};
+use crate::media;
+use crate::model::package::Package;
+use crate::sandbox::bindings::Media;
+use crate::sandbox::compute::Tenant;
+use crate::sandbox::function::Function;
+use crate::sandbox::invoke::{Answer, Call};
+use crate::text;
+
+/// Asks the packed model for every example.
+pub(super) async fn check(
+    packer: &Packer,
+    packed: &Packed,
+    examples: &[Example],
+) -> Result<(), PackError> {
+    if examples.is_empty() {
+        return Ok(());
+    }
+    let function = deploy(packer, packed)?;
+    for example in examples {
+        check_one(&function, example).await?;
+    }
+    Ok(())
+}
+
+fn deploy(packer: &Packer, packed: &Packed) -> Result<Function, PackError> {
+    let package = Package::parse(packed.bytes.clone())?;
+    let compiled = packer.compiler.component(&package)?;
+    let tenant = Tenant {
+        name: "pack".into(),
+        weight: 1,
+    };
+    let sandbox = Arc::clone(&packer.sandbox);
+    Function::new(
+        sandbox,
+        &compiled.component,
+        compiled.runtime.as_ref(),
+        tenant,
+        packer.limits.clone(),
+    )
+    .map_err(|error| PackError::Guest(format!("{error:#}")))
+}
+
+async fn check_one(function: &Function, example: &Example) -> Result<(), PackError> {
+    let file = |source| PackError::ExampleFile {
+        path: example.input.clone(),
+        source,
+    };
+    let body = fs::read(&example.input).map_err(file)?;
+    let content_type = media::content_type(&example.input).to_owned();
+    let call = Call::Predict(Media { content_type, body });
+    let deadline = Instant::now() + function.limits().timeout;
+    let answer = match function.invoke(call, deadline, ()).await.outcome {
+        Ok(Answer::Media(media)) => serde_json::from_slice(&media.body).unwrap_or_default(),
+        Ok(_) => Value::Null,
+        Err(fault) => return Err(wrong(example, text::escape(&fault.to_string()))),
+    };
+    if is_right(example, &answer) {
+        Ok(())
+    } else {
+        Err(wrong(example, text::escape(&answer.to_string())))
+    }
+}
+
+fn is_right(example: &Example, answer: &Value) -> bool {
+    let label_fits = example
+        .label
+        .as_ref()
+        .is_none_or(|label| answer.get("label").and_then(Value::as_str) == Some(label));
+    let score = answer.get("score").and_then(Value::as_f64);
+    let score_fits = example.score.is_none_or(|expected| {
+        score.is_some_and(|score| (score - expected).abs() <= example.tolerance)
+    });
+    label_fits && score_fits
+}
+
+fn wrong(example: &Example, got: String) -> PackError {
+    let label = example
+        .label
+        .as_ref()
+        .map(|label| format!("label {label:?}"));
+    let score = example
+        .score
+        .map(|score| format!("score {score} ± {}", example.tolerance));
+    let expected = [label, score]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" and ");
+    PackError::Example {
+        path: example.input.clone(),
+        expected,
+        got,
+    }
+}

@@ -1,0 +1,240 @@
+//! One inference over HTTP: permit, body, codec, sandbox, record.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use glovebox_protocol::{InferRequest, InferResponse};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::StatusCode;
+use hyper::body::Body as _;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use tokio::time::timeout_at;
+
+use super::answer::{self, REQUEST_ID};
+use super::state::State;
+use crate::admission::Permit;
+use crate::error::RequestError;
+use crate::limits;
+use crate::model::Model;
+use crate::sandbox::bindings::Media;
+use crate::sandbox::invoke::{Answer, Call, Fault, Finished, Usage};
+use crate::telemetry::Record;
+use crate::text;
+
+/// Which of a model's functions is called.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// Tensors as JSON.
+    Infer,
+    /// Media.
+    Predict,
+}
+
+/// A request for a model that exists.
+struct Inference {
+    model: Arc<Model>,
+    kind: Kind,
+    id: String,
+    accepted: Instant,
+}
+
+/// Answers a request and leaves exactly one record of it.
+pub(super) async fn answer(
+    state: Arc<State>,
+    name: String,
+    kind: Kind,
+    request: Request,
+) -> Response {
+    let (accepted, id) = (Instant::now(), state.request_ids.next());
+    let mut response = match state.registry.get(&name) {
+        Err(error) => answer::error(&error, &id),
+        Ok(model) => {
+            let inference = Inference {
+                model: Arc::clone(model),
+                kind,
+                id: id.clone(),
+                accepted,
+            };
+            let mut record = Record::new(&state.metrics, &model.name, &id, accepted);
+            let result = inference.run(&state, request, &mut record).await;
+            record.outcome(
+                result
+                    .as_ref()
+                    .map_or_else(|error| error.code().0, |_| "ok"),
+            );
+            result.unwrap_or_else(|error| answer::error(&error, &id))
+        }
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+impl Inference {
+    async fn run(
+        &self,
+        state: &State,
+        request: Request,
+        record: &mut Record<'_>,
+    ) -> Result<Response, RequestError> {
+        let deadline = self.accepted + self.model.function.limits().timeout;
+        check_length(&request)?;
+        let permit = self.model.gate.admit(&state.admission, deadline).await?;
+        let content_type = request.headers().get(CONTENT_TYPE).cloned();
+        let body = read(request, deadline.min(Instant::now() + limits::BODY_TIME)).await?;
+        match self.kind {
+            Kind::Infer => self.infer(&body, deadline, permit, record).await,
+            Kind::Predict => {
+                self.predict(body, content_type, deadline, permit, record)
+                    .await
+            }
+        }
+    }
+
+    async fn infer(
+        &self,
+        body: &Bytes,
+        deadline: Instant,
+        permit: Permit,
+        record: &mut Record<'_>,
+    ) -> Result<Response, RequestError> {
+        let request = InferRequest::from_json(body)?;
+        self.model.signature.check(&request)?;
+        let InferRequest {
+            id,
+            inputs,
+            outputs,
+            ..
+        } = request;
+        match self
+            .call(Call::Infer(inputs, outputs), deadline, permit, record)
+            .await?
+        {
+            Answer::Tensors(outputs) => self.tensors(id, outputs),
+            _ => Err(RequestError::Internal),
+        }
+    }
+
+    async fn predict(
+        &self,
+        body: Bytes,
+        content_type: Option<HeaderValue>,
+        deadline: Instant,
+        permit: Permit,
+        record: &mut Record<'_>,
+    ) -> Result<Response, RequestError> {
+        let content_type = content_type
+            .as_ref()
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("application/octet-stream");
+        let media = Media {
+            content_type: content_type.to_owned(),
+            body: body.into(),
+        };
+        match self
+            .call(Call::Predict(media), deadline, permit, record)
+            .await?
+        {
+            Answer::Media(media) => media_response(media),
+            _ => Err(RequestError::Internal),
+        }
+    }
+
+    async fn call(
+        &self,
+        call: Call,
+        deadline: Instant,
+        permit: Permit,
+        record: &mut Record<'_>,
+    ) -> Result<Answer, RequestError> {
+        let Finished { outcome, usage } = self.model.function.invoke(call, deadline, permit).await;
+        record.usage(usage);
+        outcome.map_err(|fault| {
+            self.log(&fault, &usage);
+            fault.into()
+        })
+    }
+
+    /// A tensor that JSON cannot carry is the model's fault, as are names it did not declare.
+    fn tensors(
+        &self,
+        id: Option<String>,
+        outputs: Vec<glovebox_protocol::Tensor>,
+    ) -> Result<Response, RequestError> {
+        let declared = |name: &str| {
+            self.model
+                .signature
+                .outputs
+                .iter()
+                .any(|spec| spec.name == name)
+        };
+        if outputs.iter().any(|tensor| !declared(&tensor.name)) {
+            return Err(RequestError::BadOutput);
+        }
+        let model_version = self.model.version().map(str::to_owned);
+        let response = InferResponse {
+            model_name: self.model.name.clone(),
+            model_version,
+            id,
+            outputs,
+        };
+        response
+            .to_json()
+            .map(answer::bytes_of_json)
+            .map_err(|_| RequestError::BadOutput)
+    }
+
+    fn log(&self, fault: &Fault, usage: &Usage) {
+        let (model, request_id) = (self.model.name.as_str(), self.id.as_str());
+        let (fault, cpu_ms) = (
+            text::escape(&fault.to_string()),
+            usage.cpu.as_millis() as u64,
+        );
+        tracing::info!(
+            model,
+            request_id,
+            fault,
+            cpu_ms,
+            "a request failed in the sandbox"
+        );
+    }
+}
+
+/// Refuses by the declared length, before a permit is taken.
+fn check_length(request: &Request) -> Result<(), RequestError> {
+    match request.body().size_hint().exact() {
+        Some(length) if length > limits::BODY_BYTES => Err(too_large()),
+        _ => Ok(()),
+    }
+}
+
+/// The whole body, within its limits of size and time.
+async fn read(request: Request, until: Instant) -> Result<Bytes, RequestError> {
+    let body = Limited::new(request.into_body(), limits::BODY_BYTES as usize);
+    let collected = timeout_at(until.into(), body.collect())
+        .await
+        .map_err(|_| RequestError::SlowBody)?;
+    collected
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| match error.is::<LengthLimitError>() {
+            true => too_large(),
+            false => RequestError::InvalidRequest("the body broke off".into()),
+        })
+}
+
+fn too_large() -> RequestError {
+    RequestError::TooLarge(format!(
+        "the body is larger than {}",
+        limits::Bytes(limits::BODY_BYTES)
+    ))
+}
+
+fn media_response(media: Media) -> Result<Response, RequestError> {
+    let content_type =
+        HeaderValue::from_str(&media.content_type).map_err(|_| RequestError::BadOutput)?;
+    Ok(answer::with_type(StatusCode::OK, content_type, media.body))
+}

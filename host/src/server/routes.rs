@@ -1,0 +1,167 @@
+//! Paths: Open Inference Protocol v2, `predict` for media, and what operators look at.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State as Shared};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use glovebox_protocol::{ModelMetadata, ServerMetadata};
+use hyper::header::HeaderValue;
+use hyper::{StatusCode, Uri};
+use serde_json::json;
+
+use super::inference::{self, Kind};
+use super::state::State;
+use super::{answer, answer::REQUEST_ID};
+use crate::error::RequestError;
+use crate::model::Model;
+
+/// Every path that is served.
+pub(super) fn router(state: Arc<State>) -> Router {
+    Router::new()
+        .route("/healthz", only_get(live))
+        .route("/readyz", only_get(ready))
+        .route("/metrics", only_get(metrics))
+        .route("/v2", only_get(server_metadata))
+        .route("/v2/", only_get(server_metadata))
+        .route("/v2/health/live", only_get(live))
+        .route("/v2/health/ready", only_get(ready))
+        .route("/v2/models", only_get(models))
+        .route(
+            "/v2/models/{model}",
+            get(model_metadata).fallback(wrong_method),
+        )
+        .route(
+            "/v2/models/{model}/ready",
+            get(model_ready).fallback(wrong_method),
+        )
+        .route(
+            "/v2/models/{model}/infer",
+            post(infer).fallback(wrong_method),
+        )
+        .route(
+            "/v2/models/{model}/predict",
+            post(predict).fallback(wrong_method),
+        )
+        .fallback(unknown_path)
+        .with_state(state)
+}
+
+type App = Shared<Arc<State>>;
+
+fn only_get<F: Future<Output = Response> + Send>(handler: fn(App) -> F) -> MethodRouter<Arc<State>>
+where
+    F: 'static,
+{
+    get(handler).fallback(wrong_method)
+}
+
+async fn live(_: App) -> Response {
+    answer::json(&json!({ "live": true }))
+}
+
+async fn ready(Shared(state): App) -> Response {
+    let ready = state.readiness.is_ready();
+    let mut response = answer::json(&json!({ "ready": ready, "live": true }));
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+async fn metrics(Shared(state): App) -> Response {
+    const OPEN_METRICS: HeaderValue =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    answer::with_type(
+        StatusCode::OK,
+        OPEN_METRICS,
+        state.metrics.encode(&state.registry),
+    )
+}
+
+async fn server_metadata(_: App) -> Response {
+    answer::json(&ServerMetadata {
+        name: "glovebox".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        extensions: Vec::new(),
+    })
+}
+
+async fn models(Shared(state): App) -> Response {
+    let names: Vec<_> = state.registry.iter().map(|model| &model.name).collect();
+    answer::json(&json!({ "models": names }))
+}
+
+async fn model_metadata(Shared(state): App, Path(name): Path<String>) -> Response {
+    with_model(&state, &name, |model| answer::json(&describe(model)))
+}
+
+async fn model_ready(Shared(state): App, Path(name): Path<String>) -> Response {
+    with_model(&state, &name, |model| {
+        answer::json(&json!({ "name": model.name, "ready": true }))
+    })
+}
+
+async fn infer(state: App, name: Path<String>, request: Request) -> Response {
+    inference::answer(state.0, name.0, Kind::Infer, request).await
+}
+
+async fn predict(state: App, name: Path<String>, request: Request) -> Response {
+    inference::answer(state.0, name.0, Kind::Predict, request).await
+}
+
+async fn unknown_path(Shared(state): App, uri: Uri) -> Response {
+    let path = uri.path().chars().take(128).collect();
+    refuse(&state, &RequestError::UnknownPath(path))
+}
+
+async fn wrong_method(Shared(state): App, _: Request<Body>) -> Response {
+    refuse(&state, &RequestError::MethodNotAllowed)
+}
+
+fn with_model(state: &State, name: &str, respond: impl FnOnce(&Model) -> Response) -> Response {
+    match state.registry.get(name) {
+        Ok(model) => respond(model),
+        Err(error) => refuse(state, &error),
+    }
+}
+
+fn refuse(state: &State, error: &RequestError) -> Response {
+    let id = state.request_ids.next();
+    let mut response = answer::error(error, &id);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+fn describe(model: &Model) -> ModelMetadata {
+    let metadata = model.metadata.as_ref();
+    let properties = [
+        (
+            "description",
+            metadata.and_then(|metadata| metadata.description.clone()),
+        ),
+        (
+            "licence",
+            metadata.and_then(|metadata| metadata.licence.clone()),
+        ),
+        (
+            "media",
+            (!model.signature.media.is_empty()).then(|| model.signature.media.join(", ")),
+        ),
+    ];
+    ModelMetadata {
+        name: model.name.clone(),
+        versions: model.version().map(str::to_owned).into_iter().collect(),
+        platform: "onnx_onnxv1".into(),
+        inputs: model.signature.inputs.clone(),
+        outputs: model.signature.outputs.clone(),
+        properties: properties
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect(),
+    }
+}

@@ -1,0 +1,234 @@
+//! What is measured, by name. One record a request feeds all of it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry as Exposition, Unit};
+
+use crate::model::registry::Registry;
+use crate::sandbox::invoke::Usage;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabel {
+    model: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    model: String,
+    outcome: &'static str,
+}
+
+type Histograms = Family<ModelLabel, Histogram, fn() -> Histogram>;
+
+/// All metrics of a host.
+pub struct Metrics {
+    exposition: Exposition,
+    requests: Family<OutcomeLabels, Counter>,
+    total: Histograms,
+    queue: Histograms,
+    instantiate: Histograms,
+    guest: Histograms,
+    cpu: Family<ModelLabel, Counter<f64, AtomicU64>>,
+    memory: Family<ModelLabel, Gauge>,
+    waiting: Family<ModelLabel, Gauge>,
+}
+
+impl Metrics {
+    /// Metrics with a series for each model from the start, so that rates have a zero.
+    pub fn new(registry: &Registry) -> Self {
+        let histograms = || Histograms::new_with_constructor(new_histogram);
+        let mut metrics = Self {
+            exposition: Exposition::with_prefix("glovebox"),
+            requests: Family::default(),
+            total: histograms(),
+            queue: histograms(),
+            instantiate: histograms(),
+            guest: histograms(),
+            cpu: Family::default(),
+            memory: Family::default(),
+            waiting: Family::default(),
+        };
+        metrics.register();
+        for model in registry.iter() {
+            let _ = metrics.requests.get_or_create(&OutcomeLabels {
+                model: model.name.clone(),
+                outcome: "ok",
+            });
+        }
+        metrics
+    }
+
+    fn register(&mut self) {
+        let Self {
+            exposition,
+            requests,
+            total,
+            queue,
+            instantiate,
+            guest,
+            cpu,
+            memory,
+            waiting,
+        } = self;
+        exposition.register(
+            "requests",
+            "Inference requests by outcome",
+            requests.clone(),
+        );
+        let seconds = || Unit::Seconds;
+        exposition.register_with_unit(
+            "request_duration",
+            "From accepting a request to its answer",
+            seconds(),
+            total.clone(),
+        );
+        exposition.register_with_unit(
+            "queue_duration",
+            "Waiting for a compute thread",
+            seconds(),
+            queue.clone(),
+        );
+        exposition.register_with_unit(
+            "instantiate_duration",
+            "Making the instance",
+            seconds(),
+            instantiate.clone(),
+        );
+        exposition.register_with_unit(
+            "guest_duration",
+            "From calling the guest to its return",
+            seconds(),
+            guest.clone(),
+        );
+        exposition.register_with_unit("guest_cpu", "CPU time of guests", seconds(), cpu.clone());
+        exposition.register_with_unit(
+            "guest_memory_high_water",
+            "The most memory that one request used",
+            Unit::Bytes,
+            memory.clone(),
+        );
+        exposition.register(
+            "waiting_requests",
+            "Requests waiting for a permit",
+            waiting.clone(),
+        );
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn encode(&self, registry: &Registry) -> String {
+        for model in registry.iter() {
+            let waiting = i64::try_from(model.gate.waiting()).unwrap_or(i64::MAX);
+            self.waiting
+                .get_or_create(&ModelLabel {
+                    model: model.name.clone(),
+                })
+                .set(waiting);
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.exposition);
+        text
+    }
+}
+
+/// From 50 µs, about the time of an instance, to 27 s, about the longest timeout.
+fn new_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(50e-6, 2.0, 20))
+}
+
+/// The record of one request. Written when dropped: also if the client goes away.
+pub struct Record<'a> {
+    metrics: &'a Metrics,
+    model: &'a str,
+    request_id: &'a str,
+    accepted: Instant,
+    outcome: &'static str,
+    usage: Option<Usage>,
+}
+
+impl<'a> Record<'a> {
+    /// Begins a record; without an outcome it says that the client went away.
+    pub fn new(
+        metrics: &'a Metrics,
+        model: &'a str,
+        request_id: &'a str,
+        accepted: Instant,
+    ) -> Self {
+        Self {
+            metrics,
+            model,
+            request_id,
+            accepted,
+            outcome: "cancelled",
+            usage: None,
+        }
+    }
+
+    /// How it ended.
+    pub fn outcome(&mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+
+    /// What it cost in the sandbox.
+    pub fn usage(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    fn measure(&self, label: &ModelLabel, usage: &Usage) {
+        let observe = |histograms: &Histograms, time: Duration| {
+            histograms.get_or_create(label).observe(time.as_secs_f64())
+        };
+        observe(&self.metrics.queue, usage.queue);
+        observe(&self.metrics.instantiate, usage.instantiate);
+        observe(&self.metrics.guest, usage.guest);
+        self.metrics
+            .cpu
+            .get_or_create(label)
+            .inc_by(usage.cpu.as_secs_f64());
+        let memory = i64::try_from(usage.memory.0).unwrap_or(i64::MAX);
+        self.metrics
+            .memory
+            .get_or_create(label)
+            .inner()
+            .fetch_max(memory, Relaxed);
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        let total = self.accepted.elapsed();
+        let label = ModelLabel {
+            model: self.model.to_owned(),
+        };
+        let labels = OutcomeLabels {
+            model: self.model.to_owned(),
+            outcome: self.outcome,
+        };
+        self.metrics.requests.get_or_create(&labels).inc();
+        self.metrics
+            .total
+            .get_or_create(&label)
+            .observe(total.as_secs_f64());
+        if let Some(usage) = &self.usage {
+            self.measure(&label, usage);
+        }
+        let cpu_us = self.usage.map_or(0, |usage| usage.cpu.as_micros() as u64);
+        let memory_bytes = self.usage.map_or(0, |usage| usage.memory.0);
+        tracing::debug!(
+            model = self.model,
+            request_id = self.request_id,
+            outcome = self.outcome,
+            total_us = total.as_micros() as u64,
+            cpu_us,
+            memory_bytes,
+            "request"
+        );
+    }
+}
