@@ -137,18 +137,19 @@ pub(crate) fn survey() -> Option<Plan> {
     }
 }
 
-/// Ends placing; from now on the heap serves. Returns the end of the image, or how many blocks
-/// are alive outside of it.
-pub(crate) fn seal() -> Result<usize, u32> {
+/// Where the image ends: at the end of the kept region.
+pub(crate) fn image_end() -> usize {
+    state().kept.end
+}
+
+/// Ends placing; from now on the heap serves. Returns how many blocks are alive outside of the
+/// image, which must be none.
+pub(crate) fn seal() -> u32 {
     let state = state();
     state.phase = Phase::Serve;
     state.scratch = Dlmalloc::new_with_allocator(Pages);
     state.survivors = &[];
-    if state.strays == 0 {
-        Ok(state.kept.end)
-    } else {
-        Err(state.strays)
-    }
+    state.strays
 }
 
 fn state() -> &'static mut State {

@@ -77,7 +77,7 @@ unsafe extern "C" fn pack_load(
             std::slice::from_raw_parts(plan, plan_words),
         )
     };
-    stage_report(&load(model, config, plan))
+    load(model, config, plan)
 }
 
 /// The message of the last panic, as `address << 32 | length`.
@@ -87,12 +87,11 @@ extern "C" fn pack_panic() -> u64 {
     unsafe { address_and_length((&raw const PANIC.0).cast(), PANIC.1) }
 }
 
-fn load(model: &[u8], config: &[u8], plan: heap::Plan) -> Report {
+fn load(model: &[u8], config: &[u8], plan: heap::Plan) -> u64 {
     heap::begin(plan);
-    let loaded = Model::load(model, config);
-    match loaded {
-        Err(error) => Report::Failed(error),
-        Ok(_) if plan.is_empty() => surveyed(),
+    match Model::load(model, config) {
+        Err(error) => stage_report(&Report::Failed(error)),
+        Ok(_) if plan.is_empty() => stage_report(&surveyed()),
         Ok(model) => placed(model),
     }
 }
@@ -108,16 +107,19 @@ fn surveyed() -> Report {
     }
 }
 
-fn placed(model: &Model) -> Report {
+/// The report is written before the heap is sealed: what is allocated afterwards would be part of
+/// the image, and its memory would not.
+fn placed(model: &Model) -> u64 {
+    let report = stage_report(&Report::Placed {
+        image_bytes: heap::image_end(),
+        stack_bytes: stack_bytes(),
+        signature: model.signature().clone(),
+    });
     match heap::seal() {
-        Ok(image_bytes) => Report::Placed {
-            image_bytes,
-            stack_bytes: stack_bytes(),
-            signature: model.signature().clone(),
-        },
-        Err(strays) => Report::Failed(LoadError::Model(format!(
+        0 => report,
+        strays => stage_report(&Report::Failed(LoadError::Model(format!(
             "loading twice differed in {strays} blocks; please report this model"
-        ))),
+        )))),
     }
 }
 

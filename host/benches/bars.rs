@@ -1,0 +1,195 @@
+//! The bars that packing and serving are held to. Run by hand, on a quiet machine:
+//!
+//! ```text
+//! cargo bench --bench bars
+//! ```
+//!
+//! - *instance*: time to make a fresh instance, small model against large.
+//! - *deploy*: from the file of a packed model to a model that has answered.
+//! - *http*: closed-loop clients against a model and against the same server without one, taken
+//!   in turns so that noise hits both.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops at the first surprise and prints its results"
+)]
+
+#[path = "../../tests/harness/onnx.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the tests, which use all of it")]
+mod onnx;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use glovebox::compile::Compiler;
+use glovebox::limits::{self, Bytes, Limits};
+use glovebox::model::package::Package;
+use glovebox::model::registry::Registry;
+use glovebox::model::{Deployer, Model};
+use glovebox::pack::Packer;
+use glovebox::pack::config::ModelConfig;
+use glovebox::sandbox::Sandbox;
+use glovebox::sandbox::compute::Tenant;
+use glovebox::sandbox::invoke::Call;
+use glovebox::server::Server;
+use glovebox::server::state::State;
+
+const INSTANCES: usize = 2_000;
+const HTTP_ROUNDS: usize = 10;
+const HTTP_ROUND: Duration = Duration::from_millis(500);
+const HTTP_CLIENTS: usize = 4;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run());
+}
+
+async fn run() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::new(thread::available_parallelism().unwrap().get()).unwrap();
+    let compiler = Arc::new(Compiler::new(sandbox.engine(), &dir.path().join("cache")).unwrap());
+    let deployer = Deployer { sandbox, compiler };
+    let start = Instant::now();
+    deployer.compiler.runtime().unwrap();
+    println!("code of the runtime, compiled once per machine: {:.1} s\n", start.elapsed().as_secs_f32());
+
+    println!("deploy (file -> model that has answered)");
+    let wine = pack(&deployer, dir.path(), &workspace().join("models/wine/wine.onnx")).await;
+    let small = deploy(&deployer, "wine (trees)", &wine).await;
+    let mut large = None;
+    for seed in [1, 2] {
+        let onnx = dir.path().join(format!("large-{seed}.onnx"));
+        fs::write(&onnx, onnx::dense_layers(seed, 5, 2240)).unwrap();
+        let packed = pack(&deployer, dir.path(), &onnx).await;
+        large = Some(deploy(&deployer, &format!("large {seed}"), &packed).await);
+    }
+
+    println!("\nfresh instance, {INSTANCES} times");
+    instances("wine (trees)", &small).await;
+    instances("large 2", &large.unwrap()).await;
+
+    println!("\nhttp, {HTTP_CLIENTS} closed-loop clients, median of {HTTP_ROUNDS} rounds taken in turns");
+    http(small).await;
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+async fn pack(deployer: &Deployer, dir: &Path, onnx: &Path) -> PathBuf {
+    let (sandbox, compiler) = (Arc::clone(&deployer.sandbox), Arc::clone(&deployer.compiler));
+    let packer = Packer { sandbox, compiler, limits: Limits::generous(limits::PACK_CPU) };
+    let config = ModelConfig::find(onnx, None).unwrap();
+    let packed = packer.pack(&fs::read(onnx).unwrap(), &config).await.unwrap();
+    let path = dir.join(format!("{}.wasm", config.name));
+    fs::write(&path, packed.bytes).unwrap();
+    path
+}
+
+async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
+    let start = Instant::now();
+    let package = Package::open(file).unwrap();
+    let opened = start.elapsed();
+    let tenant = Tenant { name: name.into(), weight: 1 };
+    let limits = Limits::for_image(package.image.0);
+    let model = deployer.deploy(name.split(' ').next().unwrap(), &package, tenant, limits).await.unwrap();
+    let image = Bytes(package.image.0).to_string();
+    println!("  {name:<14} image {image:>9}   {:>6.1} ms (reading {:.1} ms)", ms(start.elapsed()), ms(opened));
+    model
+}
+
+async fn instances(name: &str, model: &Model) {
+    let mut times = Vec::new();
+    for _ in 0..INSTANCES {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let finished = model.function.invoke(Call::Signature, deadline, ()).await;
+        finished.outcome.unwrap();
+        times.push(finished.usage.instantiate);
+    }
+    times.sort();
+    let us = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e6;
+    println!("  {name:<14} p50 {:>5.1} us   p99 {:>6.1} us", us(50), us(99));
+}
+
+async fn http(model: Model) {
+    let state = Arc::new(State::new(Registry::new([model])));
+    let server = Server::bind(([127, 0, 0, 1], 0).into(), state).await.unwrap();
+    let address = server.address().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let served = tokio::spawn(server.serve(async move {
+        let _ = stopped.await;
+    }));
+    tokio::task::spawn_blocking(move || compare(address)).await.unwrap();
+    stop.send(()).unwrap();
+    served.await.unwrap();
+}
+
+fn compare(address: SocketAddr) {
+    let body = r#"{"inputs":[{"name":"features","shape":[1,13],"datatype":"FP32","data":[13.2,1.78,2.14,11.2,100,2.65,2.76,0.26,1.28,4.38,1.05,3.4,1050]}]}"#;
+    let infer = format!(
+        "POST /v2/models/wine/infer HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let without = "GET /v2/models/wine HTTP/1.1\r\nhost: bench\r\n\r\n".to_owned();
+    let mut rates = [Vec::new(), Vec::new()];
+    for _ in 0..HTTP_ROUNDS {
+        for (request, rates) in [&infer, &without].into_iter().zip(&mut rates) {
+            rates.push(load(address, request));
+        }
+    }
+    let [with, without] = rates.map(median);
+    println!("  POST /v2/models/wine/infer   {with:>7.0} requests/s");
+    println!("  GET  /v2/models/wine         {without:>7.0} requests/s");
+    println!("  ratio                        {:>7.2}", with / without);
+}
+
+/// Requests a second over one round.
+fn load(address: SocketAddr, request: &str) -> f64 {
+    let start = Instant::now();
+    let client = || {
+        let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
+        stream.get_ref().set_nodelay(true).unwrap();
+        let mut count = 0;
+        while start.elapsed() < HTTP_ROUND {
+            exchange(&mut stream, request);
+            count += 1;
+        }
+        count
+    };
+    let total: usize = thread::scope(|scope| {
+        let clients: Vec<_> = (0..HTTP_CLIENTS).map(|_| scope.spawn(client)).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    total as f64 / start.elapsed().as_secs_f64()
+}
+
+fn exchange(stream: &mut BufReader<TcpStream>, request: &str) {
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    let (mut line, mut length) = (String::new(), 0);
+    stream.read_line(&mut line).unwrap();
+    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
