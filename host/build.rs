@@ -10,6 +10,7 @@
 //! - `tail.bin`: instances, types, lifted functions and exports.
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
     reason = "a build script fails by panicking and talks to cargo by printing"

@@ -16,7 +16,12 @@
 )]
 
 #[path = "../../tests/harness/onnx.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the tests, which use all of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "shared with the tests, which use all of it"
+)]
 mod onnx;
 
 use std::fs;
@@ -46,7 +51,10 @@ const HTTP_ROUND: Duration = Duration::from_millis(500);
 const HTTP_CLIENTS: usize = 4;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(run());
 }
 
@@ -57,10 +65,18 @@ async fn run() {
     let deployer = Deployer { sandbox, compiler };
     let start = Instant::now();
     deployer.compiler.runtime().unwrap();
-    println!("code of the runtime, compiled once per machine: {:.1} s\n", start.elapsed().as_secs_f32());
+    println!(
+        "code of the runtime, compiled once per machine: {:.1} s\n",
+        start.elapsed().as_secs_f32()
+    );
 
     println!("deploy (file -> model that has answered)");
-    let wine = pack(&deployer, dir.path(), &workspace().join("models/wine/wine.onnx")).await;
+    let wine = pack(
+        &deployer,
+        dir.path(),
+        &workspace().join("models/wine/wine.onnx"),
+    )
+    .await;
     let small = deploy(&deployer, "wine (trees)", &wine).await;
     let mut large = None;
     for seed in [1, 2] {
@@ -74,19 +90,34 @@ async fn run() {
     instances("wine (trees)", &small).await;
     instances("large 2", &large.unwrap()).await;
 
-    println!("\nhttp, {HTTP_CLIENTS} closed-loop clients, median of {HTTP_ROUNDS} rounds taken in turns");
+    println!(
+        "\nhttp, {HTTP_CLIENTS} closed-loop clients, median of {HTTP_ROUNDS} rounds taken in turns"
+    );
     http(small).await;
 }
 
 fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 async fn pack(deployer: &Deployer, dir: &Path, onnx: &Path) -> PathBuf {
-    let (sandbox, compiler) = (Arc::clone(&deployer.sandbox), Arc::clone(&deployer.compiler));
-    let packer = Packer { sandbox, compiler, limits: Limits::generous(limits::PACK_CPU) };
+    let (sandbox, compiler) = (
+        Arc::clone(&deployer.sandbox),
+        Arc::clone(&deployer.compiler),
+    );
+    let packer = Packer {
+        sandbox,
+        compiler,
+        limits: Limits::generous(limits::PACK_CPU),
+    };
     let config = ModelConfig::find(onnx, None).unwrap();
-    let packed = packer.pack(&fs::read(onnx).unwrap(), &config).await.unwrap();
+    let packed = packer
+        .pack(&fs::read(onnx).unwrap(), &config)
+        .await
+        .unwrap();
     let path = dir.join(format!("{}.wasm", config.name));
     fs::write(&path, packed.bytes).unwrap();
     path
@@ -96,11 +127,21 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
     let start = Instant::now();
     let package = Package::open(file).unwrap();
     let opened = start.elapsed();
-    let tenant = Tenant { name: name.into(), weight: 1 };
+    let tenant = Tenant {
+        name: name.into(),
+        weight: 1,
+    };
     let limits = Limits::for_image(package.image.0);
-    let model = deployer.deploy(name.split(' ').next().unwrap(), &package, tenant, limits).await.unwrap();
+    let model = deployer
+        .deploy(name.split(' ').next().unwrap(), &package, tenant, limits)
+        .await
+        .unwrap();
     let image = Bytes(package.image.0).to_string();
-    println!("  {name:<14} image {image:>9}   {:>6.1} ms (reading {:.1} ms)", ms(start.elapsed()), ms(opened));
+    println!(
+        "  {name:<14} image {image:>9}   {:>6.1} ms (reading {:.1} ms)",
+        ms(start.elapsed()),
+        ms(opened)
+    );
     model
 }
 
@@ -114,18 +155,26 @@ async fn instances(name: &str, model: &Model) {
     }
     times.sort();
     let us = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e6;
-    println!("  {name:<14} p50 {:>5.1} us   p99 {:>6.1} us", us(50), us(99));
+    println!(
+        "  {name:<14} p50 {:>5.1} us   p99 {:>6.1} us",
+        us(50),
+        us(99)
+    );
 }
 
 async fn http(model: Model) {
     let state = Arc::new(State::new(Registry::new([model])));
-    let server = Server::bind(([127, 0, 0, 1], 0).into(), state).await.unwrap();
+    let server = Server::bind(([127, 0, 0, 1], 0).into(), state)
+        .await
+        .unwrap();
     let address = server.address().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let served = tokio::spawn(server.serve(async move {
         let _ = stopped.await;
     }));
-    tokio::task::spawn_blocking(move || compare(address)).await.unwrap();
+    tokio::task::spawn_blocking(move || compare(address))
+        .await
+        .unwrap();
     stop.send(()).unwrap();
     served.await.unwrap();
 }
@@ -164,7 +213,10 @@ fn load(address: SocketAddr, request: &str) -> f64 {
     };
     let total: usize = thread::scope(|scope| {
         let clients: Vec<_> = (0..HTTP_CLIENTS).map(|_| scope.spawn(client)).collect();
-        clients.into_iter().map(|client| client.join().unwrap()).sum()
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .sum()
     });
     total as f64 / start.elapsed().as_secs_f64()
 }

@@ -55,7 +55,7 @@ pub struct Build {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {source}; name a manifest, a .wasm or an .onnx file with --from")]
     Read {
         /// The file.
         path: String,

@@ -136,12 +136,13 @@ fn name_outputs(model: &InferenceModel) -> TractResult<Vec<String>> {
 
 /// Gives each dimension without a name or size a symbol of its own, so that callers choose it.
 fn name_open_dimensions(model: &mut InferenceModel) -> Result<(), LoadError> {
-    for input in 0..model.input_outlets()?.len() {
+    let outlets = model.input_outlets()?.to_vec();
+    for (input, outlet) in outlets.into_iter().enumerate() {
         let fact = model.input_fact(input)?.clone();
         let (Some(datum_type), Some(rank)) =
             (fact.datum_type.concretize(), fact.shape.rank().concretize())
         else {
-            let name = &model.node(model.input_outlets()?[input].node).name;
+            let name = &model.node(outlet.node).name;
             return Err(LoadError::Model(format!(
                 "input {name:?} declares no datatype or no shape"
             )));

@@ -11,6 +11,7 @@
 )]
 
 use std::panic::PanicHookInfo;
+use std::sync::Mutex;
 
 use glovebox_protocol::Signature;
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::model::Model;
 
 const PANIC_BYTES: usize = 512;
 /// Why the guest panicked, readable by the host after the trap.
-static mut PANIC: ([u8; PANIC_BYTES], usize) = ([0; PANIC_BYTES], 0);
+static PANIC: Mutex<([u8; PANIC_BYTES], usize)> = Mutex::new(([0; PANIC_BYTES], 0));
 
 /// What the host learns of one load.
 #[derive(Serialize)]
@@ -83,8 +84,9 @@ unsafe extern "C" fn pack_load(
 /// The message of the last panic, as `address << 32 | length`.
 #[unsafe(no_mangle)]
 extern "C" fn pack_panic() -> u64 {
-    // SAFETY: one thread, and the hook that writes is not running.
-    unsafe { address_and_length((&raw const PANIC.0).cast(), PANIC.1) }
+    PANIC
+        .lock()
+        .map_or(0, |note| address_and_length(note.0.as_ptr(), note.1))
 }
 
 fn load(model: &[u8], config: &[u8], plan: heap::Plan) -> u64 {
@@ -149,10 +151,11 @@ fn address_and_length(at: *const u8, length: usize) -> u64 {
 
 fn note_panic(panic: &PanicHookInfo<'_>) {
     use std::io::Write;
-    // SAFETY: one thread, and the host reads after the trap that follows.
-    let (buffer, length) = unsafe { (&mut *(&raw mut PANIC.0), &mut *(&raw mut PANIC.1)) };
-    let mut rest = buffer.as_mut_slice();
+    let Ok(mut note) = PANIC.try_lock() else {
+        return;
+    };
+    let mut rest = note.0.as_mut_slice();
     // A message that does not fit is cut.
     let _ = write!(rest, "{panic}");
-    *length = PANIC_BYTES - rest.len();
+    note.1 = PANIC_BYTES - rest.len();
 }

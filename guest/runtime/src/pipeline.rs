@@ -39,8 +39,10 @@ enum Output {
 impl Pipeline {
     /// Reads the configuration and checks it against the graph.
     pub(crate) fn from_json(json: &[u8], graph: &Graph) -> Result<Self, LoadError> {
-        let pipeline: Self =
-            serde_json::from_slice(json).map_err(|error| LoadError::Config(error.to_string()))?;
+        let config = |error: serde_json::Error| LoadError::Config(error.to_string());
+        // By way of a value: positions in this text mean nothing to the author of `model.toml`.
+        let value: serde_json::Value = serde_json::from_slice(json).map_err(config)?;
+        let pipeline = Self::deserialize(value).map_err(config)?;
         pipeline.check(graph).map_err(LoadError::Config)?;
         Ok(pipeline)
     }

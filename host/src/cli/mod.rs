@@ -59,7 +59,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr();
+    log_to_stderr(&cli.command);
     match execute(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -112,15 +112,20 @@ fn cache_dir(common: &Common) -> Result<PathBuf, Failure> {
         .join("glovebox"))
 }
 
-/// `RUST_LOG` chooses what is logged; JSON lines when nobody is watching.
-fn log_to_stderr() {
+/// `RUST_LOG` chooses what is logged. A server that nobody watches writes JSON lines.
+fn log_to_stderr(command: &Command) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,glovebox=info"));
+    let is_watched = io::stderr().is_terminal();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
-    match io::stderr().is_terminal() {
-        true => log.with_target(false).without_time().init(),
-        false => log.with_ansi(false).json().init(),
+    match command {
+        Command::Up(_) if !is_watched => log.json().init(),
+        _ => log
+            .with_ansi(is_watched)
+            .with_target(false)
+            .without_time()
+            .init(),
     }
 }

@@ -90,7 +90,8 @@ pub(super) async fn pack(
     let spinner = spinner(format!("packing {}", config.name));
     let packed = packer.pack(&onnx, &config).await;
     spinner.finish_and_clear();
-    Ok((config.name, packed?))
+    let packed = packed.map_err(|error| format!("{}: {error}", model.display()))?;
+    Ok((config.name, packed))
 }
 
 fn read(model: &Path) -> Result<Vec<u8>, Failure> {

@@ -67,11 +67,11 @@ impl Up {
         {
             Some("onnx") => Ok(vec![pack_and_deploy(deployer, &self.from).await?]),
             Some("wasm") => Ok(vec![deploy_file(deployer, &self.from).await?]),
-            _ => self.from_manifest(deployer).await,
+            _ => self.manifest_models(deployer).await,
         }
     }
 
-    async fn from_manifest(&self, deployer: &Deployer) -> Result<Vec<Model>, Failure> {
+    async fn manifest_models(&self, deployer: &Deployer) -> Result<Vec<Model>, Failure> {
         let components = config::read(&self.from)?;
         let mut models = Vec::new();
         for component in &components {

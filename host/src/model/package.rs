@@ -52,6 +52,14 @@ pub enum PackageError {
         /// Its size.
         size: Bytes,
     },
+    /// The file is read but not right.
+    #[error("{path}: {source}")]
+    In {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: Box<PackageError>,
+    },
     /// Another kind of file.
     #[error("not a wasm component but {0}; make one with `glovebox pack`")]
     NotAComponent(&'static str),
@@ -81,7 +89,11 @@ impl Package {
                 size: Bytes(size),
             });
         }
-        Self::parse(fs::read(path).map_err(read)?)
+        let parsed = Self::parse(fs::read(path).map_err(read)?);
+        parsed.map_err(|source| PackageError::In {
+            path: name(),
+            source: Box::new(source),
+        })
     }
 
     /// Reads the sections of a component.

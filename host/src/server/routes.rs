@@ -51,9 +51,9 @@ pub(super) fn router(state: Arc<State>) -> Router {
 
 type App = Shared<Arc<State>>;
 
-fn only_get<F: Future<Output = Response> + Send>(handler: fn(App) -> F) -> MethodRouter<Arc<State>>
+fn only_get<F>(handler: fn(App) -> F) -> MethodRouter<Arc<State>>
 where
-    F: 'static,
+    F: Future<Output = Response> + Send + 'static,
 {
     get(handler).fallback(wrong_method)
 }

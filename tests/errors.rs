@@ -1,0 +1,149 @@
+//! Packing what cannot be packed: exit code 1, one line that says why, nothing written.
+
+use std::fs;
+
+use crate::harness::command::Glovebox;
+use crate::harness::files::{model_dir, names_in, temporary};
+use crate::harness::onnx::{self, Graph, Node};
+
+/// Packs bytes with more arguments; the one line of error.
+#[track_caller]
+fn refused(onnx: &[u8], options: &[(&str, &str)]) -> String {
+    let dir = temporary();
+    let file = dir.path().join("model.onnx");
+    fs::write(&file, onnx).unwrap();
+    let mut pack = Glovebox::new("pack").arg(&file);
+    for (name, value) in options {
+        pack = pack.option(name, value);
+    }
+    let line = pack.run().refusal();
+    println!("{line}");
+    assert_eq!(names_in(dir.path()), ["model.onnx"]);
+    line
+}
+
+fn one_node(node: Node) -> Graph {
+    Graph::new()
+        .input("x", &[1, 4])
+        .output("y", &[1, 4])
+        .node(node)
+}
+
+#[test]
+fn a_file_that_does_not_exist_is_named() {
+    let dir = temporary();
+    let file = dir.path().join("nowhere.onnx");
+    let line = Glovebox::new("pack").arg(file).run().refusal();
+    assert!(line.contains("nowhere.onnx"), "{line}");
+    assert_eq!(names_in(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_text_file_is_no_model() {
+    let line = refused(b"Dear model,\nplease run.\n", &[]);
+    assert!(line.contains("not an ONNX model"), "{line}");
+}
+
+#[test]
+fn an_empty_file_is_no_model() {
+    let line = refused(b"", &[]);
+    assert!(line.contains("not an ONNX model"), "{line}");
+}
+
+#[test]
+fn random_bytes_are_no_model() {
+    for seed in [1, 20, 300] {
+        let noise = onnx::noise(1000, seed);
+        let bytes: Vec<u8> = noise.iter().flat_map(|n| n.to_bits().to_be_bytes()).collect();
+        let line = refused(&bytes, &[]);
+        assert!(line.contains("not an ONNX model"), "{line}");
+    }
+}
+
+#[test]
+fn half_a_model_is_no_model() {
+    let whole = fs::read(model_dir("digits").join("digits.onnx")).unwrap();
+    for kept in [whole.len() / 2, whole.len() - 1] {
+        let line = refused(&whole[..kept], &[]);
+        assert!(line.contains("not an ONNX model"), "{line}");
+    }
+}
+
+#[test]
+fn an_unknown_operator_is_named_with_its_node() {
+    let node = Node::new("Teleport", "beam", &["x"], &["y"]);
+    let line = refused(&one_node(node).model(), &[]);
+    assert!(line.contains("unsupported operator Teleport"), "{line}");
+    assert!(line.contains("\"beam\""), "{line}");
+}
+
+#[test]
+fn an_unknown_operator_without_a_name_is_named_by_its_output() {
+    let node = Node::new("Teleport", "", &["x"], &["y"]);
+    let line = refused(&one_node(node).model(), &[]);
+    assert!(line.contains("the node that makes \"y\""), "{line}");
+}
+
+#[test]
+fn an_operator_of_a_custom_domain_is_named_with_it() {
+    let node = Node::new("Teleport", "beam", &["x"], &["y"]).domain("com.example");
+    let line = refused(&one_node(node).model(), &[]);
+    assert!(line.contains("com.example.Teleport"), "{line}");
+    assert!(line.contains("\"beam\""), "{line}");
+}
+
+#[test]
+fn a_custom_operator_that_borrows_a_standard_name_is_not_taken_for_it() {
+    let node = Node::new("Relu", "mine", &["x"], &["y"]).domain("com.example");
+    let line = refused(&one_node(node).model(), &[]);
+    assert!(line.contains("com.example.Relu"), "{line}");
+}
+
+#[test]
+fn weights_in_another_file_are_named() {
+    let graph = one_node(Node::new("MatMul", "product", &["x", "w"], &["y"]));
+    let graph = graph.external_weights("w", &[4, 4], "weights.bin");
+    let line = refused(&graph.model(), &[]);
+    assert!(line.contains("\"w\""), "{line}");
+    assert!(line.contains("weights.bin"), "{line}");
+}
+
+#[test]
+fn weights_that_are_not_there_are_named() {
+    let graph = one_node(Node::new("MatMul", "product", &["x", "w"], &["y"]));
+    let line = refused(&graph.model(), &[]);
+    assert!(line.contains('w') && line.contains("product"), "{line}");
+}
+
+#[test]
+fn weights_that_claim_more_than_they_hold_are_refused() {
+    for dims in [[3, 4], [1 << 31, 1 << 31], [1 << 40, 1 << 40]] {
+        let graph = one_node(Node::new("MatMul", "product", &["x", "w"], &["y"]));
+        refused(&graph.weights("w", &dims, &[1.0; 4]).model(), &[]);
+    }
+}
+
+#[test]
+fn layers_that_do_not_fit_each_other_are_named() {
+    let graph = one_node(Node::new("MatMul", "product", &["x", "w"], &["y"]));
+    let graph = graph.weights("w", &[5, 4], &onnx::noise(20, 1));
+    let line = refused(&graph.model(), &[]);
+    assert!(line.contains("product"), "{line}");
+}
+
+#[test]
+fn a_model_too_large_for_its_memory_says_what_to_raise() {
+    let model = onnx::dense_layers(0, 3, 1290);
+    let line = refused(&model, &[("--memory", "24MiB")]);
+    assert!(line.contains("too large"), "{line}");
+    assert!(line.contains("24 MiB"), "{line}");
+    assert!(line.contains("--memory"), "{line}");
+}
+
+#[test]
+fn a_model_that_loads_too_long_says_what_to_raise() {
+    let model = onnx::dense_layers(0, 3, 708);
+    let line = refused(&model, &[("--cpu", "1ms")]);
+    assert!(line.contains("1ms"), "{line}");
+    assert!(line.contains("--cpu"), "{line}");
+}

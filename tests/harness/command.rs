@@ -1,0 +1,112 @@
+//! The binary as a user calls it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::host::Host;
+
+/// A call of `glovebox`, not yet made.
+pub(crate) struct Glovebox(Command);
+
+/// How a call ended.
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The cache that all tests share, so that the runtime is compiled once.
+pub(crate) fn shared_cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
+impl Glovebox {
+    /// A command; only errors are logged. The cache is named in the environment, so that the
+    /// commands of `up --build` use it too.
+    pub(crate) fn new(command: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_glovebox"));
+        process
+            .arg(command)
+            .env("GLOVEBOX_CACHE_DIR", shared_cache())
+            .env("RUST_LOG", "error");
+        Self(process)
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.0.arg(arg);
+        self
+    }
+
+    /// An option with its value.
+    pub(crate) fn option(self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.arg(name).arg(value)
+    }
+
+    pub(crate) fn cache_dir(self, dir: &Path) -> Self {
+        self.option("--cache-dir", dir)
+    }
+
+    /// What is logged, as in `RUST_LOG`.
+    pub(crate) fn log(mut self, filter: &str) -> Self {
+        self.0.env("RUST_LOG", filter);
+        self
+    }
+
+    pub(crate) fn in_dir(mut self, dir: &Path) -> Self {
+        self.0.current_dir(dir);
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(mut self) -> Outcome {
+        let output = self.0.output().expect("the binary starts");
+        let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+        Outcome {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// Starts `glovebox up` on a free port and waits until it serves.
+    pub(crate) fn serve(self) -> Host {
+        Host::start(self.option("--listen", "127.0.0.1:0").0)
+    }
+}
+
+impl Outcome {
+    /// Standard output of a command that has succeeded.
+    #[track_caller]
+    pub(crate) fn success(self) -> String {
+        assert_eq!(self.code, Some(0), "stderr: {}", self.stderr);
+        self.stdout
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        let stdout = self.success();
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+    }
+
+    /// The one line on standard error of a command that has failed.
+    #[track_caller]
+    pub(crate) fn refusal(self) -> String {
+        let Self {
+            code,
+            stdout,
+            stderr,
+        } = self;
+        assert_eq!(code, Some(1), "stdout: {stdout}\nstderr: {stderr}");
+        assert_eq!(stdout, "");
+        let lines: Vec<_> = stderr.lines().collect();
+        assert!(
+            matches!(lines.as_slice(), [line] if line.starts_with("error: ")),
+            "not one line of error:\n{stderr}"
+        );
+        stderr.trim_end().to_owned()
+    }
+}

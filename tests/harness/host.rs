@@ -1,0 +1,104 @@
+//! A running `glovebox up`.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::client::Client;
+
+/// Longer than any request may take to drain.
+const EXIT_TIME: Duration = Duration::from_secs(60);
+
+/// The process; it is killed when this is dropped.
+pub(crate) struct Host {
+    child: Option<Child>,
+    client: Client,
+    log: Option<JoinHandle<String>>,
+    /// What it says of itself when it starts to serve.
+    pub(crate) announcement: String,
+}
+
+impl Host {
+    pub(super) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stderr = child.stderr.take().expect("stderr is piped");
+        let log = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut announcement = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        while !announcement.contains("/metrics\n") {
+            let read = stdout.read_line(&mut announcement).expect("UTF-8");
+            if read == 0 {
+                let _ = child.wait();
+                panic!("up ended: {}", log.join().expect("the log is read"));
+            }
+        }
+        let address = announcement
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("serving http://"))
+            .expect("the first line names the address");
+        Self {
+            client: Client::new(address.parse().expect("an address")),
+            child: Some(child),
+            log: Some(log),
+            announcement,
+        }
+    }
+
+    /// Speaks to it.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn signal_terminate(&self) {
+        let child = self.child.as_ref().expect("it runs");
+        let id = i32::try_from(child.id()).expect("a process id");
+        let id = Pid::from_raw(id).expect("a process id");
+        kill_process(id, Signal::TERM).expect("the process is ours");
+    }
+
+    /// Waits for its end; its exit status and what it has logged.
+    #[track_caller]
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let mut child = self.child.take().expect("it runs");
+        let id = child.id();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(child.wait()));
+        let Ok(status) = receiver.recv_timeout(EXIT_TIME) else {
+            let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+            let _ = id.map(|id| kill_process(id, Signal::KILL));
+            panic!("it did not end within {EXIT_TIME:?}");
+        };
+        let log = self.log.take().expect("it logs").join();
+        (status.expect("its status"), log.expect("the log is read"))
+    }
+
+    /// Asks it to stop and waits for its end.
+    #[track_caller]
+    pub(crate) fn terminate(self) -> (ExitStatus, String) {
+        self.signal_terminate();
+        self.wait()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
