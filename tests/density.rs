@@ -29,10 +29,18 @@ fn six_megabytes_of_dense_layers_make_a_dense_image() {
 
 #[test]
 fn twenty_megabytes_of_dense_layers_make_a_dense_image() {
-    image_is_dense("dense-20", &onnx::dense_layers(0, 3, 1290), 3 * 1291 * 1290 * 4);
+    image_is_dense(
+        "dense-20",
+        &onnx::dense_layers(0, 3, 1290),
+        3 * 1291 * 1290 * 4,
+    );
 }
 
 #[test]
 fn seven_megabytes_of_convolutions_make_a_dense_image() {
-    image_is_dense("convolutions-7", &onnx::convolutions(3, 256), 3 * 256 * 256 * 9 * 4);
+    image_is_dense(
+        "convolutions-7",
+        &onnx::convolutions(3, 256),
+        3 * 256 * 256 * 9 * 4,
+    );
 }

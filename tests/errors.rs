@@ -54,7 +54,10 @@ fn an_empty_file_is_no_model() {
 fn random_bytes_are_no_model() {
     for seed in [1, 20, 300] {
         let noise = onnx::noise(1000, seed);
-        let bytes: Vec<u8> = noise.iter().flat_map(|n| n.to_bits().to_be_bytes()).collect();
+        let bytes: Vec<u8> = noise
+            .iter()
+            .flat_map(|n| n.to_bits().to_be_bytes())
+            .collect();
         let line = refused(&bytes, &[]);
         assert!(line.contains("not an ONNX model"), "{line}");
     }

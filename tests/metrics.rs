@@ -29,7 +29,11 @@ fn a_request_is_counted_exactly_once() {
         client.predict("wine", "application/json", &record()).ok();
         assert_eq!(client.requests("wine", "ok"), f64::from(count));
         for histogram in HISTOGRAMS {
-            assert_eq!(observations(&client, histogram), f64::from(count), "{histogram}");
+            assert_eq!(
+                observations(&client, histogram),
+                f64::from(count),
+                "{histogram}"
+            );
         }
     }
 }
@@ -38,9 +42,15 @@ fn a_request_is_counted_exactly_once() {
 fn a_refusal_is_counted_by_its_code() {
     let host = Glovebox::new("up").option("--from", wine()).serve();
     let client = host.client();
-    client.infer("wine", &json!({ "inputs": [] })).error(400, "invalid_request");
-    client.predict("wine", "text/plain", b"").error(415, "unsupported_media");
-    client.predict("wine", "application/json", b"7").error(422, "invalid_input");
+    client
+        .infer("wine", &json!({ "inputs": [] }))
+        .error(400, "invalid_request");
+    client
+        .predict("wine", "text/plain", b"")
+        .error(415, "unsupported_media");
+    client
+        .predict("wine", "application/json", b"7")
+        .error(422, "invalid_input");
     for outcome in ["invalid_request", "unsupported_media", "invalid_input"] {
         assert_eq!(client.requests("wine", outcome), 1.0, "{outcome}");
     }
@@ -81,7 +91,11 @@ fn metrics_are_in_the_form_that_prometheus_scrapes() {
     let client = host.client();
     client.predict("wine", "application/json", &record()).ok();
     let answer = client.get("/metrics");
-    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
     let text = answer.text();
     assert!(text.ends_with("# EOF\n"));
     for name in [
@@ -94,7 +108,10 @@ fn metrics_are_in_the_form_that_prometheus_scrapes() {
         "glovebox_guest_memory_high_water_bytes",
         "glovebox_waiting_requests",
     ] {
-        assert!(text.contains(&format!("\n{name}{{model=\"wine\"")), "{name}");
+        assert!(
+            text.contains(&format!("\n{name}{{model=\"wine\"")),
+            "{name}"
+        );
     }
 }
 
@@ -112,7 +129,13 @@ fn the_log_of_a_request_has_the_id_that_the_client_got() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
         .collect();
-    let of_request = lines.iter().filter(|line| line["fields"]["request_id"] == id);
+    let of_request = lines
+        .iter()
+        .filter(|line| line["fields"]["request_id"] == id);
     assert!(of_request.clone().count() >= 1, "{log}");
-    assert!(of_request.clone().any(|line| line["fields"]["outcome"] == "invalid_input"));
+    assert!(
+        of_request
+            .clone()
+            .any(|line| line["fields"]["outcome"] == "invalid_input")
+    );
 }

@@ -229,5 +229,8 @@ fn a_model_made_by_hand_computes_what_arithmetic_says() {
         let sum: f64 = row.iter().map(|x| x.exp()).sum();
         row.iter().map(|x| x.exp() / sum).collect::<Vec<_>>()
     };
-    assert_close(&named("chance"), &scaled.chunks(3).flat_map(softmax).collect::<Vec<_>>());
+    assert_close(
+        &named("chance"),
+        &scaled.chunks(3).flat_map(softmax).collect::<Vec<_>>(),
+    );
 }

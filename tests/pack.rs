@@ -133,9 +133,7 @@ fn a_relative_path_without_a_folder_works() {
     fs::write(dir.path().join("same.onnx"), onnx::identity().model()).unwrap();
     let pack = Glovebox::new("pack").arg("same.onnx").in_dir(dir.path());
     pack.run().success();
-    let inspect = Glovebox::new("inspect")
-        .arg("same.wasm")
-        .in_dir(dir.path());
+    let inspect = Glovebox::new("inspect").arg("same.wasm").in_dir(dir.path());
     assert!(inspect.run().success().contains("same"));
 }
 
@@ -162,7 +160,8 @@ fn inspect_shows_a_packed_model_to_a_person() {
     let text = Glovebox::new("inspect").arg(wine()).run().success();
     let value = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key));
-        line.unwrap_or_else(|| panic!("no {key:?} in {text}")).trim()
+        line.unwrap_or_else(|| panic!("no {key:?} in {text}"))
+            .trim()
     };
     assert_eq!(value("model "), "wine 1");
     assert_eq!(value("licence "), "Apache-2.0");

@@ -39,7 +39,13 @@ fn an_unknown_model_is_not_found() {
 #[test]
 fn an_unknown_path_is_not_found() {
     let host = up(wine());
-    for path in ["/", "/v1", "/v2/models/wine/train", "/v2/models/wine/", "/metrics/x"] {
+    for path in [
+        "/",
+        "/v1",
+        "/v2/models/wine/train",
+        "/v2/models/wine/",
+        "/metrics/x",
+    ] {
         let error = host.client().get(path).error(404, "unknown_path");
         assert!(error.contains(path), "{error}");
     }
@@ -52,7 +58,13 @@ fn a_wrong_method_is_not_allowed() {
     for path in ["/v2/models/wine/infer", "/v2/models/wine/predict"] {
         client.get(path).error(405, "method_not_allowed");
     }
-    for path in ["/v2", "/v2/health/live", "/v2/models", "/v2/models/wine", "/metrics"] {
+    for path in [
+        "/v2",
+        "/v2/health/live",
+        "/v2/models",
+        "/v2/models/wine",
+        "/metrics",
+    ] {
         let answer = client.post(path, "application/json", b"{}");
         answer.error(405, "method_not_allowed");
     }
@@ -78,7 +90,14 @@ fn what_is_no_json_is_refused() {
             .post("/v2/models/digits/infer", "application/json", body);
         answer.error(400, "invalid_request")
     };
-    for body in [&b""[..], b"{", b"[]", b"{\"inputs\":", b"\xff\xfe", b"{\"inputs\": 1}"] {
+    for body in [
+        &b""[..],
+        b"{",
+        b"[]",
+        b"{\"inputs\":",
+        b"\xff\xfe",
+        b"{\"inputs\": 1}",
+    ] {
         let error = post(body);
         assert!(error.contains("inference request"), "{error}");
     }
@@ -91,9 +110,11 @@ fn json_that_is_nested_without_end_is_refused() {
         "{{\"inputs\":[{{\"name\":\"image\",\"datatype\":\"FP32\",\"shape\":[1],\"data\":{}",
         "[".repeat(1 << 20)
     );
-    let answer = host
-        .client()
-        .post("/v2/models/digits/infer", "application/json", body.as_bytes());
+    let answer = host.client().post(
+        "/v2/models/digits/infer",
+        "application/json",
+        body.as_bytes(),
+    );
     answer.error(400, "invalid_request");
     assert_eq!(host.client().get("/healthz").status, 200);
 }
@@ -116,12 +137,18 @@ fn an_input_of_another_datatype_is_named_with_both() {
         &host,
         json!({ "name": "image", "datatype": "INT64", "shape": [1, 1, 8, 8], "data": [0; 64] }),
     );
-    assert_eq!(error, "input \"image\": expected datatype FP32, found INT64");
+    assert_eq!(
+        error,
+        "input \"image\": expected datatype FP32, found INT64"
+    );
     let error = refused_input(
         &host,
         json!({ "name": "image", "datatype": "FLOAT", "shape": [1, 1, 8, 8], "data": [0; 64] }),
     );
-    assert!(error.contains("\"FLOAT\"") && error.contains("FP32"), "{error}");
+    assert!(
+        error.contains("\"FLOAT\"") && error.contains("FP32"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -144,7 +171,10 @@ fn data_that_do_not_fill_their_shape_are_refused() {
             &host,
             json!({ "name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": vec![0; count] }),
         );
-        assert!(error.contains("\"image\"") && error.contains("64"), "{error}");
+        assert!(
+            error.contains("\"image\"") && error.contains("64"),
+            "{error}"
+        );
     }
     let shape = [i64::MAX, i64::MAX, 8, 8];
     refused_input(
@@ -158,14 +188,20 @@ fn a_missing_input_and_an_unknown_output_are_named() {
     let host = up(digits());
     let answer = host.client().infer("digits", &json!({ "inputs": [] }));
     let error = answer.error(400, "invalid_request");
-    assert!(error.contains("\"image\"") && error.contains("missing"), "{error}");
+    assert!(
+        error.contains("\"image\"") && error.contains("missing"),
+        "{error}"
+    );
     let request = json!({
         "inputs": [{ "name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0; 64] }],
         "outputs": [{ "name": "logits" }],
     });
     let answer = host.client().infer("digits", &request);
     let error = answer.error(400, "invalid_request");
-    assert!(error.contains("\"logits\"") && error.contains("\"scores\""), "{error}");
+    assert!(
+        error.contains("\"logits\"") && error.contains("\"scores\""),
+        "{error}"
+    );
 }
 
 #[test]
@@ -175,7 +211,10 @@ fn media_of_another_type_are_refused_with_those_there_are() {
         .client()
         .predict("digits", "text/plain", b"seven")
         .error(415, "unsupported_media");
-    assert!(error.contains("text/plain") && error.contains("image/png"), "{error}");
+    assert!(
+        error.contains("text/plain") && error.contains("image/png"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -199,7 +238,11 @@ fn a_picture_that_would_be_enormous_is_not_decoded() {
         let answer = host.client().predict("digits", "image/png", &bomb);
         answer.error(413, "too_large");
     }
-    assert!(host.client().metric("glovebox_guest_memory_high_water_bytes{model=\"digits\"}") < 64e6);
+    assert!(
+        host.client()
+            .metric("glovebox_guest_memory_high_water_bytes{model=\"digits\"}")
+            < 64e6
+    );
 }
 
 #[test]

@@ -96,10 +96,15 @@ fn only_the_outputs_that_are_asked_for_are_sent() {
         };
         let answer = host.client().infer("wine", &request).ok();
         let outputs = answer["outputs"].as_array().unwrap().clone();
-        outputs.into_iter().map(|output| output["name"].clone())
+        outputs
+            .into_iter()
+            .map(|output| output["name"].clone())
             .collect::<Vec<_>>()
     };
-    let all: Vec<_> = about["outputs"].as_array().unwrap().iter()
+    let all: Vec<_> = about["outputs"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|output| output["name"].clone())
         .collect();
     assert_eq!(all.len(), 2);
@@ -159,7 +164,10 @@ fn one_connection_carries_many_requests() {
             body.len()
         )
         .unwrap();
-        assert_eq!(Answer::from_stream(&mut stream).ok()["model_name"], "digits");
+        assert_eq!(
+            Answer::from_stream(&mut stream).ok()["model_name"],
+            "digits"
+        );
     }
 }
 

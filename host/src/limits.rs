@@ -32,6 +32,10 @@ pub const QUEUE_TIME: Duration = Duration::from_secs(5);
 pub const QUEUE_PER_PERMIT: usize = 16;
 /// Instances alive at once, over all components. Each reserves address space, not memory.
 pub const INSTANCES: u32 = 256;
+/// How long a client may use a connection that it has when draining begins.
+pub const LINGER_TIME: Duration = Duration::from_millis(500);
+/// Bodies from this size on are decoded and encoded off the network threads.
+pub const HEAVY_BODY_BYTES: usize = (128 * KIB) as usize;
 /// How long accepted requests may take to finish after SIGTERM.
 pub const DRAIN_TIME: Duration = Duration::from_secs(30);
 

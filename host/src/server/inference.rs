@@ -102,7 +102,7 @@ impl Inference {
         permit: Permit,
         record: &mut Record<'_>,
     ) -> Result<Response, RequestError> {
-        let request = InferRequest::from_json(body)?;
+        let request = heavy(body.len(), || InferRequest::from_json(body))?;
         self.model.signature.check(&request)?;
         let InferRequest {
             id,
@@ -182,9 +182,13 @@ impl Inference {
             id,
             outputs,
         };
-        response
-            .to_json()
-            .map(answer::bytes_of_json)
+        let bytes = response
+            .outputs
+            .iter()
+            .map(|tensor| tensor.data.len())
+            .sum();
+        let json = heavy(bytes, || response.to_json());
+        json.map(answer::bytes_of_json)
             .map_err(|_| RequestError::BadOutput)
     }
 
@@ -201,6 +205,14 @@ impl Inference {
             cpu_ms,
             "a request failed in the sandbox"
         );
+    }
+}
+
+/// Work on so many bytes, off the network threads if they are many.
+fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    match bytes < limits::HEAVY_BODY_BYTES {
+        true => work(),
+        false => tokio::task::block_in_place(work),
     }
 }
 

@@ -12,7 +12,7 @@ pub mod state;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
@@ -77,8 +77,8 @@ impl Server {
     }
 
     /// Serves until `stop`, then drains: takes the connections that the system has accepted
-    /// already, closes the listener, and finishes the requests in flight. Returns whether all of
-    /// them finished in time.
+    /// already, closes the listener, lets clients finish what they are doing, and answers every
+    /// request in flight. Returns whether all of that was done in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let open = GracefulShutdown::new();
         let connection = Connection::new(routes::router(Arc::clone(&self.state)));
@@ -90,11 +90,17 @@ impl Server {
                 (stream, permit) = self.accept() => connection.spawn(stream, permit, &open),
             }
         }
+        // From here on each answer asks its client to close the connection: to close one that
+        // seems idle could lose a request that is on its way.
         self.state.readiness.stop();
         while let Ok((stream, permit)) = timeout(Duration::from_millis(1), self.accept()).await {
             connection.spawn(stream, permit, &open);
         }
         drop(self.listener);
+        let lingering = Instant::now() + limits::LINGER_TIME;
+        while open.count() > 0 && Instant::now() < lingering {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         timeout(limits::DRAIN_TIME, open.shutdown()).await.is_ok()
     }
 

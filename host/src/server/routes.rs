@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use glovebox_protocol::{ModelMetadata, ServerMetadata};
-use hyper::header::HeaderValue;
-use hyper::{StatusCode, Uri};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::{StatusCode, Uri, Version};
 use serde_json::json;
 
 use super::inference::{self, Kind};
@@ -46,7 +47,24 @@ pub(super) fn router(state: Arc<State>) -> Router {
             post(predict).fallback(wrong_method),
         )
         .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&state),
+            close_when_draining,
+        ))
         .with_state(state)
+}
+
+/// HTTP/1 clients learn by this header that the connection will not be used again; HTTP/2 has a
+/// frame for it, which hyper sends.
+async fn close_when_draining(Shared(state): App, request: Request, next: Next) -> Response {
+    let is_http1 = request.version() <= Version::HTTP_11;
+    let mut response = next.run(request).await;
+    if is_http1 && !state.readiness.is_ready() {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 type App = Shared<Arc<State>>;

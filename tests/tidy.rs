@@ -1,0 +1,284 @@
+//! The rules of `ARCHITECTURE.md` that a look at the source can check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::harness::files::{names_in, workspace};
+
+const MOST_LINES: usize = 700;
+
+/// A source file: its path in its crate's `src`, and its text without comments.
+struct Source {
+    path: String,
+    code: Vec<String>,
+    lines: usize,
+}
+
+/// All sources of a crate, in all folders.
+fn sources(krate: &str) -> Vec<Source> {
+    let root = workspace().join(krate).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    assert!(files.len() > 5, "{krate} is somewhere else");
+    files.iter().map(|file| read(&root, file)).collect()
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+    for name in names_in(dir) {
+        let path = dir.join(&name);
+        if path.is_dir() {
+            collect(&path, files);
+        } else if name.ends_with(".rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn read(root: &Path, file: &Path) -> Source {
+    let text = fs::read_to_string(file).unwrap();
+    let code = text
+        .lines()
+        .map(|line| match line.trim_start().starts_with("//") {
+            true => String::new(),
+            false => line.to_owned(),
+        });
+    Source {
+        path: file
+            .strip_prefix(root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned(),
+        code: code.collect(),
+        lines: text.lines().count(),
+    }
+}
+
+impl Source {
+    /// Lines in which `word` stands by itself.
+    fn lines_with<'a>(&'a self, word: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+        let lines = self.code.iter().enumerate();
+        lines.filter_map(move |(index, line)| {
+            has_word(line, word).then_some((index + 1, line.as_str()))
+        })
+    }
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + word.len()..]);
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    })
+}
+
+/// In no file but those allowed (a folder ends with `/`) does any of the words stand.
+#[track_caller]
+fn only_in(words: &[&str], allowed: &[&str]) {
+    let mut wrong = Vec::new();
+    for source in sources("host") {
+        let path = &source.path;
+        if allowed
+            .iter()
+            .any(|place| path == place || place.ends_with('/') && path.starts_with(place))
+        {
+            continue;
+        }
+        for word in words {
+            let lines = source.lines_with(word);
+            wrong.extend(lines.map(|(number, line)| format!("{path}:{number}: {}", line.trim())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_sandbox_compile_and_pack_know_wasmtime() {
+    only_in(&["wasmtime"], &["sandbox/", "compile/", "pack/"]);
+}
+
+#[test]
+fn only_the_server_knows_http() {
+    only_in(
+        &["axum", "hyper", "hyper_util", "tower", "http_body_util"],
+        &["server/", "error.rs"],
+    );
+}
+
+#[test]
+fn only_what_is_about_files_reads_files() {
+    only_in(
+        &["fs"],
+        &["model/", "compile/", "pack/", "cli/", "config.rs"],
+    );
+}
+
+#[test]
+fn only_the_command_line_reads_the_environment() {
+    // `env!` is read by the compiler.
+    only_in(&["env::", "std::env"], &["cli/"]);
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    only_in(&["println!", "eprintln!", "print!", "eprint!"], &["cli/"]);
+}
+
+#[test]
+fn the_host_is_unsafe_in_one_file() {
+    only_in(&["unsafe", "unsafe_code"], &["compile/load.rs"]);
+}
+
+#[test]
+fn the_guest_is_unsafe_in_three_files() {
+    for source in sources("guest/runtime") {
+        let allowed = ["heap.rs", "pack.rs", "lib.rs"].contains(&source.path.as_str());
+        assert!(
+            allowed || source.lines_with("unsafe").next().is_none(),
+            "{}",
+            source.path
+        );
+    }
+}
+
+#[test]
+fn the_sandbox_knows_neither_http_nor_files_nor_models() {
+    let unknown = [
+        "server",
+        "cli",
+        "model",
+        "pack",
+        "compile",
+        "admission",
+        "config",
+    ];
+    no_use_in("sandbox/", &unknown);
+}
+
+#[test]
+fn models_know_no_http_and_no_commands() {
+    no_use_in("model/", &["server", "cli", "pack", "config"]);
+    no_use_in(
+        "compile/",
+        &["server", "cli", "pack", "config", "admission"],
+    );
+    no_use_in("pack/", &["server", "cli", "config", "admission"]);
+    no_use_in(
+        "config.rs",
+        &["server", "cli", "sandbox", "pack", "compile"],
+    );
+    no_use_in(
+        "admission.rs",
+        &["server", "cli", "model", "sandbox", "pack"],
+    );
+    no_use_in(
+        "limits.rs",
+        &["server", "cli", "model", "sandbox", "pack", "compile"],
+    );
+}
+
+#[track_caller]
+fn no_use_in(place: &str, modules: &[&str]) {
+    let inside = sources("host");
+    let inside: Vec<_> = inside
+        .iter()
+        .filter(|source| source.path.starts_with(place))
+        .collect();
+    assert!(!inside.is_empty(), "{place} is somewhere else");
+    for source in inside {
+        for module in modules {
+            let path = format!("crate::{module}");
+            let line = source.lines_with(&path).next();
+            assert!(line.is_none(), "{}: {line:?}", source.path);
+        }
+    }
+}
+
+#[test]
+fn numbers_that_limit_something_are_in_limits_only() {
+    // Sizes of formats are no limits.
+    let formats = [
+        "KEY_BYTES",
+        "WASM_PAGE_BYTES",
+        "WASM_PAGE",
+        "ELEMENT_BYTES",
+        "BLOCK",
+        "CORE_MODULE",
+    ];
+    let numbers = [": usize =", ": u64 =", ": u32 =", ": Duration ="];
+    let mut wrong = Vec::new();
+    for source in sources("host")
+        .iter()
+        .filter(|source| source.path != "limits.rs")
+    {
+        let constants = source
+            .code
+            .iter()
+            .filter(|line| line.trim_start().contains("const "));
+        wrong.extend(
+            constants
+                .filter(|line| numbers.iter().any(|number| line.contains(number)))
+                .filter(|line| !formats.iter().any(|format| has_word(line, format)))
+                .map(|line| format!("{}: {line}", source.path)),
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_is_longer_than_one_can_read() {
+    for krate in ["host", "guest/runtime", "protocol"] {
+        for source in sources(krate) {
+            let Source { path, lines, .. } = source;
+            assert!(lines <= MOST_LINES, "{krate}/src/{path} has {lines} lines");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for krate in ["host", "guest/runtime", "protocol"] {
+        let root = workspace().join(krate).join("src");
+        for source in sources(krate) {
+            let text = fs::read_to_string(root.join(&source.path)).unwrap();
+            assert!(text.starts_with("//! "), "{krate}/src/{}", source.path);
+        }
+    }
+}
+
+#[test]
+fn the_architecture_names_files_that_exist() {
+    let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap();
+    let named = text.split('`').skip(1).step_by(2).filter(|name| {
+        name.ends_with(".rs") && name.contains('/') && !name.contains('<') || name.ends_with(".wit")
+    });
+    let mut count = 0;
+    for name in named {
+        let places = ["", "host/src"].map(|place| workspace().join(place).join(name));
+        assert!(places.iter().any(|path| path.exists()), "{name}");
+        count += 1;
+    }
+    assert!(count > 5, "the map is written otherwise");
+}
+
+#[test]
+fn tests_use_no_fixed_port_and_do_not_sleep() {
+    let root = workspace().join("tests");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    for file in files {
+        let source = read(&root, &file);
+        for word in [
+            "thread::sleep",
+            concat!("#[", "ignore"),
+            concat!("should", "_panic"),
+        ] {
+            // The list above is a string, not a call.
+            let line = source
+                .code
+                .iter()
+                .find(|line| line.contains(word) && !line.contains("[\""));
+            assert!(line.is_none(), "{}: {line:?}", source.path);
+        }
+    }
+}
