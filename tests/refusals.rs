@@ -124,7 +124,7 @@ fn an_input_of_another_name_is_named_with_those_there_are() {
     let host = up(digits());
     let error = refused_input(
         &host,
-        json!({ "name": "picture", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0; 64] }),
+        json!({ "name": "picture", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": vec![0; 64] }),
     );
     assert!(error.contains("\"picture\""), "{error}");
     assert!(error.contains("\"image\""), "{error}");
@@ -135,7 +135,7 @@ fn an_input_of_another_datatype_is_named_with_both() {
     let host = up(digits());
     let error = refused_input(
         &host,
-        json!({ "name": "image", "datatype": "INT64", "shape": [1, 1, 8, 8], "data": [0; 64] }),
+        json!({ "name": "image", "datatype": "INT64", "shape": [1, 1, 8, 8], "data": vec![0; 64] }),
     );
     assert_eq!(
         error,
@@ -143,7 +143,7 @@ fn an_input_of_another_datatype_is_named_with_both() {
     );
     let error = refused_input(
         &host,
-        json!({ "name": "image", "datatype": "FLOAT", "shape": [1, 1, 8, 8], "data": [0; 64] }),
+        json!({ "name": "image", "datatype": "FLOAT", "shape": [1, 1, 8, 8], "data": vec![0; 64] }),
     );
     assert!(
         error.contains("\"FLOAT\"") && error.contains("FP32"),
@@ -156,7 +156,7 @@ fn an_input_of_another_shape_is_named_with_both() {
     let host = up(digits());
     let error = refused_input(
         &host,
-        json!({ "name": "image", "datatype": "FP32", "shape": [1, 1, 8, 9], "data": [0; 72] }),
+        json!({ "name": "image", "datatype": "FP32", "shape": [1, 1, 8, 9], "data": vec![0; 72] }),
     );
     assert!(error.contains("\"image\""), "{error}");
     assert!(error.contains("[-1, 1, 8, 8]"), "{error}");
@@ -193,7 +193,7 @@ fn a_missing_input_and_an_unknown_output_are_named() {
         "{error}"
     );
     let request = json!({
-        "inputs": [{ "name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0; 64] }],
+        "inputs": [{ "name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": vec![0; 64] }],
         "outputs": [{ "name": "logits" }],
     });
     let answer = host.client().infer("digits", &request);

@@ -70,7 +70,7 @@ fn a_model_says_how_it_is_called() {
 #[test]
 fn an_answer_names_the_model_and_repeats_the_id() {
     let host = both();
-    let mut request = black(json!([0; 64]));
+    let mut request = black(json!(vec![0; 64]));
     let answer = host.client().infer("digits", &request).ok();
     assert_eq!(answer["model_name"], "digits");
     assert_eq!(answer["model_version"], "1");
@@ -84,7 +84,7 @@ fn an_answer_names_the_model_and_repeats_the_id() {
 fn only_the_outputs_that_are_asked_for_are_sent() {
     let host = both();
     let inputs = json!([
-        { "name": "features", "datatype": "FP32", "shape": [1, 13], "data": [0; 13] },
+        { "name": "features", "datatype": "FP32", "shape": [1, 13], "data": vec![0; 13] },
     ]);
     let about = host.client().get("/v2/models/wine").ok();
     let mut inputs = inputs;
@@ -144,7 +144,7 @@ fn media_are_answered_with_a_label() {
 fn every_request_has_an_id_of_its_own() {
     let host = both();
     let id = || {
-        let answer = host.client().infer("digits", &black(json!([0; 64])));
+        let answer = host.client().infer("digits", &black(json!(vec![0; 64])));
         answer.header("x-request-id").to_owned()
     };
     let (first, second) = (id(), id());
@@ -156,7 +156,7 @@ fn every_request_has_an_id_of_its_own() {
 fn one_connection_carries_many_requests() {
     let host = both();
     let mut stream = host.client().connect();
-    let body = black(json!([0; 64])).to_string();
+    let body = black(json!(vec![0; 64])).to_string();
     for _ in 0..3 {
         write!(
             stream,

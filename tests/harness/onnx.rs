@@ -185,7 +185,7 @@ pub(crate) fn dense_layers(seed: u32, layers: usize, width: u64) -> Vec<u8> {
                 Node::new("Gemm", &format!("layer{layer}"), &inputs, &[&output]).int("transB", 1),
             );
     }
-    graph
+    graph.model()
 }
 
 /// A model of layers of `channels` by `channels` convolutions of 3 by 3.
@@ -211,5 +211,5 @@ pub(crate) fn convolutions(layers: usize, channels: u64) -> Vec<u8> {
                 .ints("pads", &[1, 1, 1, 1]),
             );
     }
-    graph
+    graph.model()
 }

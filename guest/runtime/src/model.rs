@@ -21,8 +21,13 @@ pub(crate) struct Model {
 
 impl Model {
     /// Loads the model and its pipeline, both as the packer read them from files.
-    pub(crate) fn load(file: &[u8], config: &[u8]) -> Result<&'static Self, LoadError> {
+    /// With `warm`, the graph runs once on zeros, so that what tract prepares at its first run is
+    /// part of the image and not of every request.
+    pub(crate) fn load(file: &[u8], config: &[u8], warm: bool) -> Result<&'static Self, LoadError> {
         let graph = onnx::load(file)?;
+        if warm {
+            graph.run_on_zeros();
+        }
         let pipeline = Pipeline::from_json(config, &graph)?;
         let signature = Signature {
             inputs: graph.inputs.clone(),

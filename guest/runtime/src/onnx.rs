@@ -11,12 +11,42 @@ use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::prelude::tract_itertools::Itertools;
 
 use crate::error::LoadError;
+use crate::tensor::to_tract;
 
 /// An optimised graph and what it is called with.
 pub(crate) struct Graph {
     pub(crate) plan: Arc<TypedRunnableModel>,
     pub(crate) inputs: Vec<TensorSpec>,
     pub(crate) outputs: Vec<TensorSpec>,
+}
+
+impl Graph {
+    /// Runs the graph once, open dimensions being 1. Zeros may make no sense to a model, so a
+    /// failure says nothing.
+    pub(crate) fn run_on_zeros(&self) {
+        let zeros = |spec: &TensorSpec| {
+            let shape: Vec<u64> = spec
+                .shape
+                .iter()
+                .map(|size| u64::try_from(*size).unwrap_or(1))
+                .collect();
+            let elements = glovebox_protocol::element_count(&shape)? as usize;
+            // An empty string is a length of four zero bytes.
+            let data = vec![0; elements.checked_mul(spec.datatype.element_bytes().unwrap_or(4))?];
+            let tensor =
+                glovebox_protocol::Tensor::new(spec.name.clone(), spec.datatype, shape, data)
+                    .ok()?;
+            to_tract(&tensor).ok()
+        };
+        if let Some(inputs) = self
+            .inputs
+            .iter()
+            .map(zeros)
+            .collect::<Option<TVec<TValue>>>()
+        {
+            let _ = self.plan.run(inputs);
+        }
+    }
 }
 
 /// Parses and optimises the model in `file`.

@@ -53,7 +53,8 @@ extern "C" fn pack_stage(bytes: usize) -> *mut u8 {
     heap::stage(bytes)
 }
 
-/// Loads a model. Returns the report, a JSON text, as `address << 32 | length`.
+/// Loads a model and, if `warm` is not 0, runs it once. Returns the report, a JSON text, as
+/// `address << 32 | length`.
 ///
 /// # Safety
 /// Each pair is a block from [`pack_stage`] (`plan` is in words and may be empty).
@@ -65,6 +66,7 @@ unsafe extern "C" fn pack_load(
     config_bytes: usize,
     plan: *const u32,
     plan_words: usize,
+    warm: u32,
 ) -> u64 {
     // The kernels of tract register themselves in constructors. The component's exports run them
     // once a memory; that has to happen here, so that the image holds what they registered.
@@ -78,7 +80,7 @@ unsafe extern "C" fn pack_load(
             std::slice::from_raw_parts(plan, plan_words),
         )
     };
-    load(model, config, plan)
+    load(model, config, plan, warm != 0)
 }
 
 /// The message of the last panic, as `address << 32 | length`.
@@ -89,9 +91,9 @@ extern "C" fn pack_panic() -> u64 {
         .map_or(0, |note| address_and_length(note.0.as_ptr(), note.1))
 }
 
-fn load(model: &[u8], config: &[u8], plan: heap::Plan) -> u64 {
+fn load(model: &[u8], config: &[u8], plan: heap::Plan, warm: bool) -> u64 {
     heap::begin(plan);
-    match Model::load(model, config) {
+    match Model::load(model, config, warm) {
         Err(error) => stage_report(&Report::Failed(error)),
         Ok(_) if plan.is_empty() => stage_report(&surveyed()),
         Ok(model) => placed(model),

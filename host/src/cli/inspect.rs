@@ -1,5 +1,6 @@
 //! `glovebox inspect`: what a component says about itself, without running it.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,28 +27,39 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let package = Package::open(&self.model)?;
+        let bytes = fs::read(&self.model)?;
+        let file = File {
+            digest: format!("sha256:{}", runtime::sha256(&bytes)),
+            size: bytes.len() as u64,
+        };
         match self.json {
-            true => println!("{}", as_json(&package)),
-            false => print!("{}", as_text(&package)),
+            true => println!("{}", as_json(&package, &file)),
+            false => print!("{}", as_text(&package, &file)),
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn as_json(package: &Package) -> serde_json::Value {
+/// The file as a whole.
+struct File {
+    digest: String,
+    size: u64,
+}
+
+fn as_json(package: &Package, file: &File) -> serde_json::Value {
     json!({
-        "digest": format!("sha256:{}", runtime::sha256(&package.bytes)),
-        "bytes": package.bytes.len(),
+        "digest": file.digest,
+        "bytes": file.size,
         "image_bytes": package.image.0,
         "core_module_bytes": package.modules.iter().map(|module| module.0).collect::<Vec<_>>(),
-        "shares_runtime": package.shares_runtime(),
+        "shares_runtime": package.shares_runtime,
         "imports": package.imports,
         "exports": package.exports,
         "model": package.metadata,
     })
 }
 
-fn as_text(package: &Package) -> String {
+fn as_text(package: &Package, file: &File) -> String {
     let mut lines = Vec::new();
     let mut line =
         |key: &str, value: String| lines.push(format!("{key:<12} {}\n", text::escape(&value)));
@@ -65,17 +77,14 @@ fn as_text(package: &Package) -> String {
     line("exports", names(&package.exports));
     line(
         "code",
-        match package.shares_runtime() {
+        match package.shares_runtime {
             true => "the runtime of this host, shared by all models".into(),
             false => "its own, compiled before it is served".to_owned(),
         },
     );
     line("memory", format!("{} before a request", package.image));
-    line("file", Bytes(package.bytes.len() as u64).to_string());
-    line(
-        "digest",
-        format!("sha256:{}", runtime::sha256(&package.bytes)),
-    );
+    line("file", Bytes(file.size).to_string());
+    line("digest", file.digest.clone());
     lines.concat()
 }
 

@@ -70,11 +70,8 @@ impl Compiler {
         if !package.imports.is_empty() {
             return Err(CompileError::Imports(package.imports.clone()));
         }
-        let runtime = package
-            .shares_runtime()
-            .then(|| self.runtime())
-            .transpose()?;
-        let bytes = package.to_compile();
+        let runtime = package.shares_runtime.then(|| self.runtime()).transpose()?;
+        let bytes = &package.component;
         let compile = || self.engine.precompile_component(bytes);
         let file = self.cache.get_or_insert(Kind::Component, bytes, compile)?;
         let component = load::component(&self.engine, &file)?;

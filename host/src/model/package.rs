@@ -1,5 +1,6 @@
 //! A wasm file, read without running it.
 
+use std::ops::Range;
 use std::path::Path;
 use std::{fs, io};
 
@@ -13,8 +14,10 @@ const WASM_PAGE_BYTES: u64 = 65536;
 
 /// A component as it came from a file, and what its sections say. Nothing in it is trusted.
 pub struct Package {
-    /// The file.
-    pub bytes: Vec<u8>,
+    /// Its sections, with the runtime's code replaced by an import of it if `shares_runtime`.
+    pub component: Vec<u8>,
+    /// Whether the code of this component is the runtime of this host.
+    pub shares_runtime: bool,
     /// What the packer wrote about the model, if the packer made this file.
     pub metadata: Option<Metadata>,
     /// Names of the component's imports: a model function has none.
@@ -25,9 +28,6 @@ pub struct Package {
     pub modules: Vec<Bytes>,
     /// What an instance's memories have at least.
     pub image: Bytes,
-    /// The sections, with the runtime's code replaced by an import of it; none if this component
-    /// carries other code.
-    slim: Option<Vec<u8>>,
 }
 
 /// Why a file is no component.
@@ -100,7 +100,7 @@ impl Package {
     ///
     /// # Errors
     /// The bytes are no component.
-    pub fn parse(bytes: Vec<u8>) -> Result<Self, PackageError> {
+    pub fn parse(mut bytes: Vec<u8>) -> Result<Self, PackageError> {
         check_kind(&bytes)?;
         let mut sections = Sections::default();
         sections.read(&bytes)?;
@@ -110,29 +110,23 @@ impl Package {
             exports,
             modules,
             memory_pages,
-            slim,
-            shares_runtime,
+            code,
         } = sections;
-        let slim = shares_runtime.then_some(slim);
+        let shares_runtime = !code.is_empty();
+        // From the last to the first, for each moves what comes after it.
+        for section in code.into_iter().rev() {
+            bytes.splice(section, runtime::IMPORT.iter().copied());
+        }
+        let image = Bytes(memory_pages.saturating_mul(WASM_PAGE_BYTES));
         Ok(Self {
-            bytes,
+            component: bytes,
+            shares_runtime,
             metadata,
             imports,
             exports,
             modules,
-            image: Bytes(memory_pages.saturating_mul(WASM_PAGE_BYTES)),
-            slim,
+            image,
         })
-    }
-
-    /// The bytes to compile: without the runtime's code if the host has that already.
-    pub fn to_compile(&self) -> &[u8] {
-        self.slim.as_deref().unwrap_or(&self.bytes)
-    }
-
-    /// Whether the code of this component is the runtime of this host.
-    pub fn shares_runtime(&self) -> bool {
-        self.slim.is_some()
     }
 }
 
@@ -156,15 +150,14 @@ struct Sections {
     exports: Vec<String>,
     modules: Vec<Bytes>,
     memory_pages: u64,
-    slim: Vec<u8>,
-    shares_runtime: bool,
+    /// Where the runtime's code is.
+    code: Vec<Range<usize>>,
 }
 
 impl Sections {
     /// Walks over the top level only; modules and inner components are skipped.
     fn read(&mut self, bytes: &[u8]) -> Result<(), PackageError> {
         let mut parser = Parser::new(0);
-        let mut copied = 0;
         loop {
             let at = parser.offset() as usize;
             let rest = bytes.get(at..).unwrap_or_default();
@@ -182,11 +175,7 @@ impl Sections {
                     let module = bytes.get(unchecked_range.clone()).unwrap_or_default();
                     self.modules.push(Bytes(module.len() as u64));
                     if module == runtime::CODE {
-                        self.slim
-                            .extend_from_slice(bytes.get(copied..at).unwrap_or_default());
-                        self.slim.extend_from_slice(runtime::IMPORT);
-                        copied = unchecked_range.end;
-                        self.shares_runtime = true;
+                        self.code.push(at..unchecked_range.end);
                     } else {
                         self.memory_pages = self.memory_pages.saturating_add(memory_pages(module)?);
                     }
@@ -210,8 +199,6 @@ impl Sections {
                 _ => {}
             }
         }
-        self.slim
-            .extend_from_slice(bytes.get(copied..).unwrap_or_default());
         Ok(())
     }
 }

@@ -21,7 +21,16 @@ pub(super) struct Loaded {
     pub(super) signature: Signature,
 }
 
-/// Loads `model` with its pipeline.
+/// What is loaded, and how.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    model: &'a [u8],
+    pipeline: &'a [u8],
+    /// Whether the model runs once before the snapshot.
+    warm: bool,
+}
+
+/// Loads `model` with its pipeline. A model that cannot run on zeros is loaded without running.
 pub(super) fn load(
     engine: &Engine,
     code: &Module,
@@ -29,8 +38,30 @@ pub(super) fn load(
     pipeline: &[u8],
     limits: &Limits,
 ) -> Result<Loaded, PackError> {
-    let mut survey = Guest::new(engine, code, limits)?;
-    let (kept_bytes, plan) = match survey.load(model, pipeline, &[])? {
+    let guest = || Guest::new(engine, code, limits);
+    let source = Source {
+        model,
+        pipeline,
+        warm: true,
+    };
+    load_twice(&guest, source).or_else(|error| match error {
+        PackError::Crashed(_) => load_twice(
+            &guest,
+            Source {
+                warm: false,
+                ..source
+            },
+        ),
+        error => Err(error),
+    })
+}
+
+fn load_twice(
+    guest: &impl Fn() -> Result<Guest, PackError>,
+    source: Source<'_>,
+) -> Result<Loaded, PackError> {
+    let mut survey = guest()?;
+    let (kept_bytes, plan) = match survey.load(source, &[])? {
         Report::Surveyed {
             kept_bytes,
             plan_at,
@@ -39,9 +70,9 @@ pub(super) fn load(
         report => return Err(report.unexpected()),
     };
     drop(survey);
-    let mut place = Guest::new(engine, code, limits)?;
+    let mut place = guest()?;
     place.reserve(kept_bytes)?;
-    match place.load(model, pipeline, &plan)? {
+    match place.load(source, &plan)? {
         Report::Placed {
             image_bytes,
             stack_bytes,
@@ -161,11 +192,24 @@ impl Guest {
         self.call::<u32, ()>("pack_reserve", address(bytes)?)
     }
 
-    fn load(&mut self, model: &[u8], pipeline: &[u8], plan: &[u8]) -> Result<Report, PackError> {
+    fn load(&mut self, source: Source<'_>, plan: &[u8]) -> Result<Report, PackError> {
+        let Source {
+            model,
+            pipeline,
+            warm,
+        } = source;
         let model = (self.stage(model)?, address(model.len())?);
         let pipeline = (self.stage(pipeline)?, address(pipeline.len())?);
         let plan = (self.stage(plan)?, address(plan.len() / size_of::<u32>())?);
-        let arguments = (model.0, model.1, pipeline.0, pipeline.1, plan.0, plan.1);
+        let arguments = (
+            model.0,
+            model.1,
+            pipeline.0,
+            pipeline.1,
+            plan.0,
+            plan.1,
+            u32::from(warm),
+        );
         let report: u64 = self.call("pack_load", arguments)?;
         let json = self.read_slice(report)?;
         serde_json::from_slice(&json)
@@ -225,16 +269,8 @@ impl Guest {
         if self.gauge.refused() {
             return PackError::Memory(self.limits.memory);
         }
-        match self.panic_message() {
-            Some(message) => PackError::Refused(format!(
-                "the model breaks the loader: {}",
-                text::escape(&message)
-            )),
-            None => PackError::Refused(format!(
-                "the model breaks the loader: {}",
-                text::escape(&format!("{error:#}"))
-            )),
-        }
+        let message = self.panic_message().unwrap_or_else(|| format!("{error:#}"));
+        PackError::Crashed(text::escape(&message))
     }
 
     fn panic_message(&mut self) -> Option<String> {

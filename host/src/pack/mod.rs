@@ -55,6 +55,9 @@ pub enum PackError {
     /// The model is no ONNX, uses what the engine lacks, or does not load.
     #[error("{0}")]
     Refused(String),
+    /// The engine panics over the model.
+    #[error("the model breaks the loader: {0}")]
+    Crashed(String),
     /// `[input]` or `[output]` do not fit the model.
     #[error("model.toml does not fit the model: {0}")]
     Pipeline(String),
