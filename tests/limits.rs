@@ -1,6 +1,7 @@
 //! Hostile guests: each limit stops what it should, and nobody else notices.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -188,17 +189,24 @@ fn a_client_that_goes_away_ends_its_request() {
         "cpu = \"1h\"\ntimeout = \"1h\"\nconcurrency = 1",
     );
     let client = pair.client();
-    let mut stream = client.connect();
     let body = "{\"inputs\":[]}";
     let request = format!(
         "POST /v2/models/hostile/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
-    drop(stream);
+    let streams = [(); 2].map(|()| {
+        let mut stream = client.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    });
+    // One is in the sandbox when the other waits for its permit.
+    while client.metric("glovebox_waiting_requests{model=\"hostile\"}") < 1.0 {
+        thread::yield_now();
+    }
+    drop(streams);
     let start = Instant::now();
-    while client.requests("hostile", "cancelled") < 1.0 {
-        assert!(start.elapsed() < Duration::from_secs(20), "it still runs");
+    while client.requests("hostile", "cancelled") < 2.0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "they still run");
         thread::yield_now();
     }
     assert_serves(&client);

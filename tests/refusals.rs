@@ -315,7 +315,7 @@ fn the_text_of_a_guest_reaches_nobody_raw() {
         .log("debug")
         .serve();
     let error = host.client().call("forger").error(422, "invalid_input");
-    assert!(error.contains("x\\u{1b}[2J\\naerror:"), "{error:?}");
+    assert!(error.contains("x\\u{1b}[2J\\nerror:"), "{error:?}");
     let (_, log) = host.terminate();
     assert!(log.contains("2J"), "{log}");
     assert!(!log.contains('\u{1b}'), "{log}");

@@ -269,7 +269,7 @@ fn tests_use_no_fixed_port_and_do_not_sleep() {
     for file in files {
         let source = read(&root, &file);
         for word in [
-            "thread::sleep",
+            concat!("thread::", "sleep"),
             concat!("#[", "ignore"),
             concat!("should", "_panic"),
         ] {

@@ -22,6 +22,7 @@ pub struct Admission {
 /// One component's permits and the bounded queue before them.
 pub struct Gate {
     permits: Arc<Semaphore>,
+    concurrency: usize,
     waiting: Arc<AtomicUsize>,
     queue: usize,
 }
@@ -48,9 +49,16 @@ impl Gate {
     pub fn new(concurrency: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(concurrency)),
+            concurrency,
             waiting: Arc::default(),
             queue: concurrency.saturating_mul(limits::QUEUE_PER_PERMIT),
         }
+    }
+
+    /// Requests that hold a permit now.
+    pub fn running(&self) -> usize {
+        self.concurrency
+            .saturating_sub(self.permits.available_permits())
     }
 
     /// Requests that wait now.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::limits::{Bytes, Limits};
+use crate::text;
 
 /// A component to be served.
 #[derive(Debug)]
@@ -63,13 +64,8 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is no TOML or has a key that is not supported.
-    #[error("{path}: {source}")]
-    Toml {
-        /// The file.
-        path: String,
-        /// Where and why.
-        source: Box<toml::de::Error>,
-    },
+    #[error("{0}")]
+    Toml(String),
     /// The file says something that cannot be.
     #[error("{path}: {problem}")]
     Invalid {
@@ -195,14 +191,12 @@ impl LimitSettings {
 /// The file cannot be read, has an unknown key, or contradicts itself.
 pub fn read(path: &Path) -> Result<Vec<Component>, ConfigError> {
     let name = || path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let written = fs::read_to_string(path).map_err(|source| ConfigError::Read {
         path: name(),
         source,
     })?;
-    let manifest: Manifest = toml::from_str(&text).map_err(|source| ConfigError::Toml {
-        path: name(),
-        source: Box::new(source),
-    })?;
+    let manifest: Manifest = toml::from_str(&written)
+        .map_err(|error| ConfigError::Toml(text::toml_error(path, &written, &error)))?;
     let dir = path.parent().unwrap_or(Path::new(""));
     components(manifest, dir).map_err(|problem| ConfigError::Invalid {
         path: name(),

@@ -62,6 +62,8 @@ pub const PACK_MEMORY_BYTES: u64 = 4 * GIB - 64 * KIB;
 pub const PACK_CPU: Duration = Duration::from_secs(300);
 /// CPU time of one example while packing; also of `glovebox run`.
 pub const RUN_CPU: Duration = Duration::from_secs(60);
+/// The longest name of a model; it is part of URLs.
+pub const NAME_BYTES: usize = 64;
 /// Bytes of guest text that are shown to anybody, control characters escaped.
 pub const GUEST_TEXT_BYTES: usize = 400;
 

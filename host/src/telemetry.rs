@@ -38,6 +38,7 @@ pub struct Metrics {
     cpu: Family<ModelLabel, Counter<f64, AtomicU64>>,
     memory: Family<ModelLabel, Gauge>,
     waiting: Family<ModelLabel, Gauge>,
+    running: Family<ModelLabel, Gauge>,
 }
 
 impl Metrics {
@@ -54,9 +55,13 @@ impl Metrics {
             cpu: Family::default(),
             memory: Family::default(),
             waiting: Family::default(),
+            running: Family::default(),
         };
         metrics.register();
         for model in registry.iter() {
+            metrics.begin(&ModelLabel {
+                model: model.name.clone(),
+            });
             let _ = metrics.requests.get_or_create(&OutcomeLabels {
                 model: model.name.clone(),
                 outcome: "ok",
@@ -76,6 +81,7 @@ impl Metrics {
             cpu,
             memory,
             waiting,
+            running,
         } = self;
         exposition.register(
             "requests",
@@ -119,17 +125,34 @@ impl Metrics {
             "Requests waiting for a permit",
             waiting.clone(),
         );
+        exposition.register(
+            "running_requests",
+            "Requests that hold a permit",
+            running.clone(),
+        );
+    }
+
+    fn begin(&self, label: &ModelLabel) {
+        for histograms in [&self.total, &self.queue, &self.instantiate, &self.guest] {
+            let _ = histograms.get_or_create(label);
+        }
+        let _ = self.cpu.get_or_create(label);
+        let _ = self.memory.get_or_create(label);
     }
 
     /// The text that Prometheus scrapes.
     pub fn encode(&self, registry: &Registry) -> String {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for model in registry.iter() {
-            let waiting = i64::try_from(model.gate.waiting()).unwrap_or(i64::MAX);
+            let label = ModelLabel {
+                model: model.name.clone(),
+            };
             self.waiting
-                .get_or_create(&ModelLabel {
-                    model: model.name.clone(),
-                })
-                .set(waiting);
+                .get_or_create(&label)
+                .set(count(model.gate.waiting()));
+            self.running
+                .get_or_create(&label)
+                .set(count(model.gate.running()));
         }
         let mut text = String::new();
         // Writing to a string cannot fail.

@@ -82,7 +82,7 @@ pub(crate) fn burn(rounds: u64) -> String {
 /// leaves the address of its result), `predict` answers with how often it was called.
 pub(crate) fn component(infer: &str) -> Vec<u8> {
     let text = format!("(component {} {} {})", core(infer), lifted(), interface());
-    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The code. Results lie at fixed addresses: signature 1024, infer 2048, predict 3072.
@@ -124,7 +124,7 @@ fn lifted() -> String {
     let types = TYPES.map(|(name, definition)| format!("(type ${name} {definition})"));
     let functions = FUNCTIONS.map(|(name, signature)| {
         format!(
-            r#"(func $f-{name} {signature} (canon lift (core func $code "{name}") (memory $code "memory") (realloc (func $code "cabi_realloc"))))"#
+            r#"(func $f-{name} {signature} (canon lift (core func $code "{name}") (memory (core memory $code "memory")) (realloc (core func $code "cabi_realloc"))))"#
         )
     });
     [types.concat(), functions.concat()].concat()

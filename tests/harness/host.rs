@@ -43,6 +43,10 @@ impl Host {
                 let _ = child.wait();
                 panic!("up ended: {}", log.join().expect("the log is read"));
             }
+            // Before it, build commands print.
+            if !announcement.starts_with("serving ") {
+                announcement.clear();
+            }
         }
         let address = announcement
             .lines()

@@ -195,7 +195,7 @@ pub(crate) fn convolutions(layers: usize, channels: u64) -> Vec<u8> {
         .input("x0", &shape)
         .output(&format!("x{layers}"), &shape);
     for layer in 0..layers {
-        let weights = noise((channels * channels * 9) as usize, layer as u32 + 3);
+        let weights = noise((channels * channels * 9) as usize, layer as u32 * 4 + 3);
         let (input, kernel) = (format!("x{layer}"), format!("w{layer}"));
         let output = format!("x{}", layer + 1);
         graph = graph

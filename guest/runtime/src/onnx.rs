@@ -13,6 +13,10 @@ use tract_onnx::tract_hir::prelude::tract_itertools::Itertools;
 use crate::error::LoadError;
 use crate::tensor::to_tract;
 
+/// Whose operators tract knows, by name alone: another domain's operator of the same name is
+/// another operator.
+const STANDARD_DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+
 /// An optimised graph and what it is called with.
 pub(crate) struct Graph {
     pub(crate) plan: Arc<TypedRunnableModel>,
@@ -58,7 +62,9 @@ pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
     let onnx = tract_onnx::onnx();
     check_operators(&onnx, &proto)?;
     check_data(&proto)?;
-    let mut model = onnx.model_for_proto_model(&proto)?;
+    let parsed = onnx.parse(&proto, None)?;
+    check_inputs(&proto, &parsed.unresolved_inputs)?;
+    let mut model = parsed.model;
     drop(proto);
     let input_names = name_inputs(&model)?;
     let output_names = name_outputs(&model)?;
@@ -87,7 +93,8 @@ fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError>
     let mut unknown = BTreeSet::new();
     if let Some(graph) = &proto.graph {
         visit_nodes(graph, &mut |node| {
-            if !onnx.op_register.0.contains_key(&node.op_type) {
+            let is_standard = STANDARD_DOMAINS.contains(&node.domain.as_str());
+            if !is_standard || !onnx.op_register.0.contains_key(&node.op_type) {
                 unknown.insert(describe(node));
             }
         });
@@ -145,6 +152,19 @@ fn check_data(proto: &pb::ModelProto) -> Result<(), LoadError> {
          in Python: onnx.save(onnx.load(\"model.onnx\"), \"single.onnx\")",
         tensor.name,
         location.map_or("", |entry| &entry.value),
+    )))
+}
+
+/// Refuses tensors that come from nowhere.
+fn check_inputs(proto: &pb::ModelProto, unresolved: &[String]) -> Result<(), LoadError> {
+    let Some(missing) = unresolved.first() else {
+        return Ok(());
+    };
+    let nodes = proto.graph.iter().flat_map(|graph| &graph.node);
+    let user = nodes.into_iter().find(|node| node.input.contains(missing));
+    let user = user.map(describe).unwrap_or_default();
+    Err(LoadError::Model(format!(
+        "{user} takes {missing:?}, which is no input, no weights and no node's output"
     )))
 }
 

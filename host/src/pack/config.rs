@@ -6,8 +6,7 @@ use std::{fs, io};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The longest name of a model; it is part of URLs.
-const NAME_BYTES: usize = 64;
+use crate::{limits, text};
 
 /// What packing needs to know beside the ONNX file.
 #[derive(Debug)]
@@ -53,16 +52,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It is no TOML, or has an unknown key.
-    #[error("{path}: {source}")]
-    Toml {
-        /// The file.
-        path: String,
-        /// Where and why.
-        source: toml::de::Error,
-    },
+    #[error("{0}")]
+    Toml(String),
     /// The name cannot be part of a URL.
     #[error(
-        "{0:?} cannot be a model's name: use up to {NAME_BYTES} letters, digits, '-', '_' and '.'"
+        "{0:?} cannot be a model's name: use up to {max} letters, digits, '-', '_' and '.'",
+        max = limits::NAME_BYTES
     )]
     Name(String),
 }
@@ -187,11 +182,9 @@ impl ModelConfig {
 }
 
 fn read(path: &Path) -> Result<ModelToml, ConfigError> {
-    let text = read_text(path)?;
-    toml::from_str(&text).map_err(|source| ConfigError::Toml {
-        path: path.display().to_string(),
-        source,
-    })
+    let written = read_text(path)?;
+    toml::from_str(&written)
+        .map_err(|error| ConfigError::Toml(text::toml_error(path, &written, &error)))
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
@@ -223,7 +216,8 @@ fn url_safe(stem: &str) -> String {
 }
 
 fn check_name(name: String) -> Result<String, ConfigError> {
-    let fits = !name.is_empty() && name.len() <= NAME_BYTES && name.chars().all(is_name_letter);
+    let fits =
+        !name.is_empty() && name.len() <= limits::NAME_BYTES && name.chars().all(is_name_letter);
     if fits {
         Ok(name)
     } else {

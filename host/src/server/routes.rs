@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State as Shared};
+use axum::extract::{FromRequestParts, Path, Request, State as Shared};
+use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
@@ -69,6 +70,21 @@ async fn close_when_draining(Shared(state): App, request: Request, next: Next) -
 
 type App = Shared<Arc<State>>;
 
+/// The model's name in the path.
+struct Name(String);
+
+impl FromRequestParts<Arc<State>> for Name {
+    type Rejection = Response;
+
+    /// A name that is no text is no model's name: the answer is the same as for any other path.
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Response> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(_) => Err(unknown_path(Shared(Arc::clone(state)), parts.uri.clone()).await),
+        }
+    }
+}
+
 fn only_get<F>(handler: fn(App) -> F) -> MethodRouter<Arc<State>>
 where
     F: Future<Output = Response> + Send + 'static,
@@ -112,21 +128,21 @@ async fn models(Shared(state): App) -> Response {
     answer::json(&json!({ "models": names }))
 }
 
-async fn model_metadata(Shared(state): App, Path(name): Path<String>) -> Response {
+async fn model_metadata(Shared(state): App, Name(name): Name) -> Response {
     with_model(&state, &name, |model| answer::json(&describe(model)))
 }
 
-async fn model_ready(Shared(state): App, Path(name): Path<String>) -> Response {
+async fn model_ready(Shared(state): App, Name(name): Name) -> Response {
     with_model(&state, &name, |model| {
         answer::json(&json!({ "name": model.name, "ready": true }))
     })
 }
 
-async fn infer(state: App, name: Path<String>, request: Request) -> Response {
+async fn infer(state: App, name: Name, request: Request) -> Response {
     inference::answer(state.0, name.0, Kind::Infer, request).await
 }
 
-async fn predict(state: App, name: Path<String>, request: Request) -> Response {
+async fn predict(state: App, name: Name, request: Request) -> Response {
     inference::answer(state.0, name.0, Kind::Predict, request).await
 }
 
