@@ -143,6 +143,15 @@ fn a_trap_ends_one_request_only() {
 }
 
 #[test]
+fn a_guest_that_says_it_failed_is_believed_but_not_quoted() {
+    let pair = Pair::new(guest::FAIL, "");
+    pair.fails(502, "model_failed");
+    let answer = pair.client().call("hostile").text();
+    // What the guest gives as its reason.
+    assert!(!answer.contains("text/plain"), "{answer}");
+}
+
+#[test]
 fn a_list_that_claims_more_than_the_memory_holds_is_not_read() {
     Pair::new(guest::CLAIM, "").fails(502, "bad_output");
 }

@@ -73,6 +73,11 @@ pub(crate) const FORGE: &str = "(i32.store8 (i32.const 2048) (i32.const 1))
     (i32.store (i32.const 2056) (i32.const 4200)) (i32.store (i32.const 2060) (i32.const 12))
     (i32.const 2048)";
 
+/// Says itself that it failed, and why.
+pub(crate) const FAIL: &str = "(i32.store8 (i32.const 2048) (i32.const 1))
+    (i32.store8 (i32.const 2052) (i32.const 3)) (i32.store (i32.const 2056) (i32.const 4096))
+    (i32.store (i32.const 2060) (i32.const 10)) (i32.const 2048)";
+
 /// Burns CPU time before it answers: some nanoseconds a round.
 pub(crate) fn burn(rounds: u64) -> String {
     format!("(call $burn (i64.const {rounds})) (i32.const 2048)")
