@@ -150,3 +150,11 @@ fn a_model_that_loads_too_long_says_what_to_raise() {
     assert!(line.contains("1ms"), "{line}");
     assert!(line.contains("--cpu"), "{line}");
 }
+
+#[test]
+fn slopes_of_an_old_opset_are_refused_rather_than_misread() {
+    let node = Node::new("PRelu", "slopes", &["x", "w"], &["y"]);
+    let graph = one_node(node).weights("w", &[4], &[0.1; 4]);
+    let line = refused(&graph.model_of_opset(6), &[]);
+    assert!(line.contains("PRelu (node \"slopes\")"), "{line}");
+}

@@ -93,7 +93,7 @@ async fn run() {
     println!(
         "\nhttp, {HTTP_CLIENTS} closed-loop clients, median of {HTTP_ROUNDS} rounds taken in turns"
     );
-    http(small).await;
+    http(small, tiny).await;
 }
 
 fn workspace() -> PathBuf {
@@ -162,8 +162,8 @@ async fn instances(name: &str, model: &Model) {
     );
 }
 
-async fn http(model: Model) {
-    let state = Arc::new(State::new(Registry::new([model])));
+async fn http(wine: Model, tiny: Model) {
+    let state = Arc::new(State::new(Registry::new([wine, tiny])));
     let server = Server::bind(([127, 0, 0, 1], 0).into(), state)
         .await
         .unwrap();
@@ -180,22 +180,38 @@ async fn http(model: Model) {
 }
 
 fn compare(address: SocketAddr) {
-    let body = r#"{"inputs":[{"name":"features","shape":[1,13],"datatype":"FP32","data":[13.2,1.78,2.14,11.2,100,2.65,2.76,0.26,1.28,4.38,1.05,3.4,1050]}]}"#;
-    let infer = format!(
-        "POST /v2/models/wine/infer HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let without = "GET /v2/models/wine HTTP/1.1\r\nhost: bench\r\n\r\n".to_owned();
-    let mut rates = [Vec::new(), Vec::new()];
+    let requests = [
+        infer("tiny", "x0", &[1.0; 16]),
+        infer("wine", "features", &[1.0; 13]),
+        "GET /v2/models/wine HTTP/1.1\r\nhost: bench\r\n\r\n".to_owned(),
+    ];
+    let mut rates = [const { Vec::new() }; 3];
     for _ in 0..HTTP_ROUNDS {
-        for (request, rates) in [&infer, &without].into_iter().zip(&mut rates) {
+        for (request, rates) in requests.iter().zip(&mut rates) {
             rates.push(load(address, request));
         }
     }
-    let [with, without] = rates.map(median);
-    println!("  POST /v2/models/wine/infer   {with:>7.0} requests/s");
-    println!("  GET  /v2/models/wine         {without:>7.0} requests/s");
-    println!("  ratio                        {:>7.2}", with / without);
+    let [tiny, wine, without] = rates.map(median);
+    let line = |what: &str, rate: f64| {
+        println!(
+            "  {what:<28} {rate:>7.0} requests/s   ratio {:.2}",
+            rate / without
+        );
+    };
+    line("POST /v2/models/tiny/infer", tiny);
+    line("POST /v2/models/wine/infer", wine);
+    line("GET  /v2/models/wine", without);
+}
+
+fn infer(model: &str, input: &str, data: &[f32]) -> String {
+    let body = format!(
+        r#"{{"inputs":[{{"name":"{input}","shape":[1,{}],"datatype":"FP32","data":{data:?}}}]}}"#,
+        data.len()
+    );
+    let length = body.len();
+    format!(
+        "POST /v2/models/{model}/infer HTTP/1.1\r\nhost: bench\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// Requests a second over one round.

@@ -80,11 +80,16 @@ impl Graph {
 
     /// The file.
     pub(crate) fn model(self) -> Vec<u8> {
+        self.model_of_opset(17)
+    }
+
+    /// The file, in an older version of the operators.
+    pub(crate) fn model_of_opset(self, version: u64) -> Vec<u8> {
         let opset = |domain: &str, version| Message::default().text(1, domain).int(2, version);
         Message::default()
             .int(1, 8)
             .text(2, "glovebox tests")
-            .message(8, opset("", 17))
+            .message(8, opset("", version))
             .message(8, opset("com.example", 1))
             .message(7, self.0)
             .0

@@ -90,11 +90,15 @@ fn decode(file: &[u8]) -> Result<pb::ModelProto, LoadError> {
 
 /// Refuses operators that tract does not know, all at once.
 fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError> {
+    let opset = proto
+        .opset_import
+        .iter()
+        .find(|opset| ["", "ai.onnx"].contains(&&*opset.domain));
+    let opset = opset.map_or(i64::MAX, |opset| opset.version);
     let mut unknown = BTreeSet::new();
     if let Some(graph) = &proto.graph {
         visit_nodes(graph, &mut |node| {
-            let is_standard = STANDARD_DOMAINS.contains(&node.domain.as_str());
-            if !is_standard || !onnx.op_register.0.contains_key(&node.op_type) {
+            if !is_known(onnx, opset, node) {
                 unknown.insert(describe(node));
             }
         });
@@ -106,6 +110,13 @@ fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError>
         "unsupported operator {}",
         unknown.iter().join(", ")
     )))
+}
+
+fn is_known(onnx: &Onnx, opset: i64, node: &pb::NodeProto) -> bool {
+    let is_standard = STANDARD_DOMAINS.contains(&node.domain.as_str());
+    // Before opset 7 the slopes belong to axis 1, and tract would take them for the last axis.
+    let is_misread = node.op_type == "PRelu" && opset < 7;
+    is_standard && !is_misread && onnx.op_register.0.contains_key(&node.op_type)
 }
 
 fn describe(node: &pb::NodeProto) -> String {
