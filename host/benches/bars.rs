@@ -90,6 +90,11 @@ async fn run() {
     instances("wine (trees)", &small).await;
     instances("large 2", &large.unwrap()).await;
 
+    let onnx = dir.path().join("tiny.onnx");
+    fs::write(&onnx, onnx::dense_layers(3, 1, 16)).unwrap();
+    let packed = pack(&deployer, dir.path(), &onnx).await;
+    let tiny = deploy(&deployer, "tiny (16x16)", &packed).await;
+
     println!(
         "\nhttp, {HTTP_CLIENTS} closed-loop clients, median of {HTTP_ROUNDS} rounds taken in turns"
     );
