@@ -79,16 +79,6 @@ impl Compute {
         self.shared.lock().push(job);
         self.shared.work.notify_one();
     }
-
-    /// Jobs that wait for a thread now.
-    pub fn waiting(&self) -> usize {
-        self.shared
-            .lock()
-            .tenants
-            .values()
-            .map(|turn| turn.waiting.len())
-            .sum()
-    }
 }
 
 impl Drop for Compute {

@@ -50,11 +50,6 @@ impl Sandbox {
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
-
-    /// The threads that guests run on.
-    pub fn compute(&self) -> &Compute {
-        &self.compute
-    }
 }
 
 /// The sandbox cannot be set up on this machine.
