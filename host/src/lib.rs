@@ -2,7 +2,8 @@
 //!
 //! The path of a request, which is also the direction in which modules know each other:
 //! [`server`] → [`admission`] → [`model`] → [`sandbox`]. Beside it: [`pack`] makes packed models,
-//! [`compile`] makes machine code, [`config`] reads `spin.toml`, [`cli`] is the command line.
+//! [`compile`] makes machine code, both through a [`worker`]; [`harden`] is the wall around the
+//! process, [`config`] reads `spin.toml`, [`cli`] is the command line.
 //! `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod admission;
@@ -10,6 +11,7 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod error;
+pub mod harden;
 pub mod limits;
 pub mod media;
 pub mod model;
@@ -18,3 +20,4 @@ pub mod sandbox;
 pub mod server;
 pub mod telemetry;
 pub mod text;
+pub mod worker;

@@ -1,6 +1,7 @@
 //! Every number that bounds something, with its reason. Nothing else defines one.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -62,6 +63,32 @@ pub const PACK_MEMORY_BYTES: u64 = 4 * GIB - 64 * KIB;
 pub const PACK_CPU: Duration = Duration::from_secs(300);
 /// CPU time of one example while packing; also of `glovebox run`.
 pub const RUN_CPU: Duration = Duration::from_secs(60);
+/// CPU time that compiling a component may use, over all threads; the runtime takes 30 s.
+pub const COMPILE_CPU: Duration = Duration::from_secs(180);
+/// Memory that compiling may use, beside four times the component itself.
+pub const COMPILE_MEMORY_BYTES: u64 = 2 * GIB;
+/// Machine code of one component; it is some times larger than its wasm.
+pub const COMPILED_BYTES: u64 = 4 * GIB;
+/// Threads of a worker that compiles. More of them would only raise its memory.
+pub const WORKER_THREADS: usize = 4;
+/// CPU time of a worker before its job begins: a process and an engine.
+pub const WORKER_START_CPU: Duration = Duration::from_secs(10);
+/// Memory of a worker beside its job's.
+pub const WORKER_OWN_BYTES: u64 = 512 * MIB;
+/// What is read of a worker's standard error.
+pub const WORKER_LOG_BYTES: u64 = 64 * KIB;
+/// How long to wait for another process that compiles the same: longer than it can take.
+pub const CACHE_LOCK_TIME: Duration = Duration::from_secs(4 * 180 + 60);
+/// How often to ask whether it is done.
+pub const CACHE_LOCK_POLL: Duration = Duration::from_millis(20);
+/// When half-written files in the cache are nobody's any more.
+pub const CACHE_LEFTOVER_TIME: Duration = Duration::from_secs(3600);
+
+/// Open files for each model: the image that its instances map, and one to spare.
+pub const DESCRIPTORS_PER_MODEL: usize = 2;
+/// Open files of the process itself: listener, event queues, standard streams.
+pub const OWN_DESCRIPTORS: usize = 128;
+
 /// The longest name of a model; it is part of URLs.
 pub const NAME_BYTES: usize = 64;
 /// Bytes of guest text that are shown to anybody, control characters escaped.
@@ -146,11 +173,18 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<bytesize::ByteSize>()
+            .map(|size| Self(size.as_u64()))
+    }
+}
+
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse::<bytesize::ByteSize>()
-            .map(|size| Self(size.as_u64()))
-            .map_err(serde::de::Error::custom)
+        text.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry as Exposition, Unit};
 
+use crate::harden::{Layer, Wall};
 use crate::model::registry::Registry;
 use crate::sandbox::invoke::Usage;
 
@@ -23,6 +24,11 @@ struct ModelLabel {
 struct OutcomeLabels {
     model: String,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LayerLabel {
+    layer: &'static str,
 }
 
 type Histograms = Family<ModelLabel, Histogram, fn() -> Histogram>;
@@ -39,6 +45,7 @@ pub struct Metrics {
     memory: Family<ModelLabel, Gauge>,
     waiting: Family<ModelLabel, Gauge>,
     running: Family<ModelLabel, Gauge>,
+    hardening: Family<LayerLabel, Gauge>,
 }
 
 impl Metrics {
@@ -56,6 +63,7 @@ impl Metrics {
             memory: Family::default(),
             waiting: Family::default(),
             running: Family::default(),
+            hardening: Family::default(),
         };
         metrics.register();
         for model in registry.iter() {
@@ -82,6 +90,7 @@ impl Metrics {
             memory,
             waiting,
             running,
+            hardening,
         } = self;
         exposition.register(
             "requests",
@@ -130,6 +139,11 @@ impl Metrics {
             "Requests that hold a permit",
             running.clone(),
         );
+        exposition.register(
+            "hardening",
+            "Layers of the wall around the process: 1 if it stands",
+            hardening.clone(),
+        );
     }
 
     fn begin(&self, label: &ModelLabel) {
@@ -138,6 +152,17 @@ impl Metrics {
         }
         let _ = self.cpu.get_or_create(label);
         let _ = self.memory.get_or_create(label);
+    }
+
+    /// Says which layers of the wall stand.
+    pub fn hardening(&self, wall: &Wall) {
+        for layer in Layer::ALL {
+            let stands = wall.layers().any(|standing| standing == layer);
+            let label = LayerLabel {
+                layer: layer.name(),
+            };
+            self.hardening.get_or_create(&label).set(stands.into());
+        }
     }
 
     /// The text that Prometheus scrapes.

@@ -1,4 +1,4 @@
-//! The command line: `pack`, `up`, `run`, `inspect`.
+//! The command line: `pack`, `up`, `run`, `inspect`, and `worker` for children of these.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,6 +9,7 @@ mod inspect;
 mod pack;
 mod run;
 mod up;
+mod worker;
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -21,8 +22,10 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::compile::Compiler;
+use crate::limits::Bytes;
 use crate::model::Deployer;
 use crate::sandbox::Sandbox;
+use crate::worker::Worker;
 
 /// Serverless machine-learning inference in a WebAssembly sandbox.
 #[derive(Parser)]
@@ -39,6 +42,9 @@ struct Common {
     /// Where machine code is kept [default: glovebox in $XDG_CACHE_HOME or ~/.cache]
     #[arg(long, global = true, value_name = "DIR", env = "GLOVEBOX_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+    /// What the machine code kept there may have together; what was used longest ago goes first
+    #[arg(long, global = true, value_name = "SIZE", env = "GLOVEBOX_CACHE_SIZE", default_value = "16GiB")]
+    cache_size: Bytes,
 }
 
 #[derive(Subcommand)]
@@ -51,6 +57,8 @@ enum Command {
     Run(run::Run),
     /// Show what is in a packed model, without running it
     Inspect(inspect::Inspect),
+    #[command(hide = true)]
+    Worker(worker::Worker),
 }
 
 /// What went wrong, in one line, for the user of a command.
@@ -69,33 +77,38 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli) -> Result<ExitCode, Failure> {
-    if let Command::Inspect(inspect) = cli.command {
-        return inspect.execute();
+fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
+    // Guests run on as many threads as there are cores; a slice of a tick is all that the network
+    // threads ever wait for one.
+    let serving = || deployer(&common, thread::available_parallelism()?.get());
+    match command {
+        Command::Pack(pack) => block_on(pack.execute(&serving()?)),
+        Command::Up(up) => up.execute(&serving()?),
+        Command::Run(run) => block_on(run.execute(&serving()?)),
+        Command::Inspect(inspect) => inspect.execute(),
+        Command::Worker(worker) => worker.execute(&common),
     }
-    let deployer = deployer(&cli.common)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        match cli.command {
-            Command::Pack(pack) => pack.execute(&deployer).await,
-            Command::Up(up) => up.execute(&deployer).await,
-            Command::Run(run) => run.execute(&deployer).await,
-            Command::Inspect(inspect) => inspect.execute(),
-        }
-    })
 }
 
-/// Guests run on as many threads as there are cores; a slice of a tick is all that the network
-/// threads ever wait for one.
-fn deployer(common: &Common) -> Result<Deployer, Failure> {
-    let sandbox = Sandbox::new(thread::available_parallelism()?.get())?;
-    let compiler = Compiler::new(sandbox.engine(), &cache_dir(common)?)?;
+fn deployer(common: &Common, compute_threads: usize) -> Result<Deployer, Failure> {
+    let sandbox = Sandbox::new(compute_threads)?;
+    let worker = Worker {
+        program: "/proc/self/exe".into(),
+        cache_dir: cache_dir(common)?,
+    };
+    let compiler = Compiler::new(sandbox.engine(), worker, common.cache_size)?;
     Ok(Deployer {
         sandbox,
         compiler: Arc::new(compiler),
     })
+}
+
+/// Drives a future on this thread alone: others would outlive it.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
 }
 
 fn cache_dir(common: &Common) -> Result<PathBuf, Failure> {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, pack};
+use super::{Failure, block_on, pack};
 use crate::config::{self, Build, Component, LimitSettings};
+use crate::harden::{self, Layer, Wall};
 use crate::limits::{self, Limits};
 use crate::model::package::Package;
 use crate::model::registry::Registry;
@@ -30,33 +31,64 @@ pub(super) struct Up {
     /// Run the manifest's build commands first
     #[arg(long)]
     build: bool,
+    /// The wall around the serving process: no file, connection or program can be opened any more
+    #[arg(long, value_name = "WALL", value_enum, default_value_t = Harden::BestEffort)]
+    harden: Harden,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Harden {
+    /// Refuse to serve unless every layer stands
+    Require,
+    /// As much of it as this kernel has
+    BestEffort,
+    /// None
+    Off,
 }
 
 impl Up {
-    pub(super) async fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
+    pub(super) fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
+        // Loading needs what serving does not: files, processes, executable memory.
+        let (server, state) = block_on(self.load(deployer))?;
+        let wall = self.raise(state.registry.iter().count());
+        // Only threads that start now are behind the wall.
+        deployer.sandbox.restart()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        let wall = self.close(wall)?;
+        state.metrics.hardening(&wall);
+        announce(server.address()?, &state.registry, &wall);
+        runtime.block_on(serve(server))
+    }
+
+    async fn load(&self, deployer: &Deployer) -> Result<(Server, Arc<State>), Failure> {
         let models = self.models(deployer).await?;
         let state = Arc::new(State::new(Registry::new(models)));
         let server = Server::bind(self.listen, Arc::clone(&state)).await?;
-        announce(server.address()?, &state.registry);
-        let (mut terminate, mut interrupt) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
-        let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            tracing::info!("draining");
-        };
-        match server.serve(stop).await {
-            true => Ok(ExitCode::SUCCESS),
-            false => Err(format!(
-                "some requests did not finish within {:?} of draining",
-                limits::DRAIN_TIME
-            )
-            .into()),
+        Ok((server, state))
+    }
+
+    fn raise(&self, models: usize) -> Wall {
+        match self.harden {
+            Harden::Off => Wall::none(),
+            _ => Wall::raise(&harden::serving_resources(models)),
         }
+    }
+
+    fn close(&self, wall: Wall) -> Result<Wall, Failure> {
+        if self.harden == Harden::Off {
+            return Ok(wall);
+        }
+        let wall = wall.close();
+        if let (Harden::Require, Some((layer, reason))) = (self.harden, wall.gaps().next()) {
+            return Err(format!(
+                "--harden=require, but there is no {} here: {reason}",
+                layer.name()
+            )
+            .into());
+        }
+        Ok(wall)
     }
 
     async fn models(&self, deployer: &Deployer) -> Result<Vec<Model>, Failure> {
@@ -167,7 +199,29 @@ fn run_build(id: &str, build: &Build) -> Result<(), Failure> {
     Ok(())
 }
 
-fn announce(address: SocketAddr, registry: &Registry) {
+async fn serve(server: Server) -> Result<ExitCode, Failure> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("draining");
+    };
+    match server.serve(stop).await? {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(format!(
+            "some requests did not finish within {:?} of draining",
+            limits::DRAIN_TIME
+        )
+        .into()),
+    }
+}
+
+fn announce(address: SocketAddr, registry: &Registry, wall: &Wall) {
     println!("serving http://{address}");
     for model in registry.iter() {
         let path = format!("/v2/models/{}", model.name);
@@ -181,6 +235,14 @@ fn announce(address: SocketAddr, registry: &Registry) {
         }
         println!("  GET  {path}           signature");
         println!("  {}", model.function.limits());
+    }
+    let layers: Vec<_> = wall.layers().map(Layer::name).collect();
+    match layers.is_empty() {
+        true => println!("\n  not hardened"),
+        false => println!("\n  hardened: {}", layers.join(", ")),
+    }
+    for (layer, reason) in wall.gaps() {
+        println!("  not hardened by {}: {reason}", layer.name());
     }
     println!("\n  GET  /v2  /v2/health/live  /v2/health/ready  /healthz  /readyz  /metrics");
 }

@@ -11,22 +11,27 @@
 //! <dir>/<name>.lock         held while compiling, so that one process compiles and others wait
 //! ```
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Instant, SystemTime};
 
 use wasmtime::Engine;
 
-use super::CompileError;
+use super::{CompileError, evict};
+use crate::limits::{self, Bytes};
 
 const KEY_BYTES: usize = 32;
 
 /// A directory of machine code for one engine configuration.
 pub(super) struct Cache {
     dir: PathBuf,
+    /// What all entries may have together.
+    size: Bytes,
     key: [u8; KEY_BYTES],
     /// Machine code of another configuration is another entry.
     engine: u64,
@@ -39,8 +44,16 @@ pub(super) enum Kind {
     Component,
 }
 
-/// An open entry whose MAC was right.
-pub(super) struct Verified(File);
+/// Machine code that may be loaded.
+pub(super) enum Verified {
+    /// An entry whose MAC was right.
+    File(Entry),
+    /// Compiled just now by a child of this process; the disk would not take it.
+    Bytes(Vec<u8>),
+}
+
+/// An open file of the cache.
+pub(super) struct Entry(File);
 
 /// The cache directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +63,7 @@ pub struct CacheError {
     source: io::Error,
 }
 
-impl Verified {
+impl Entry {
     /// A path to the open file itself: its name in the directory may mean another file by now.
     pub(super) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
@@ -59,7 +72,7 @@ impl Verified {
 
 impl Cache {
     /// Opens a directory, making it and its key if they do not exist.
-    pub(super) fn open(dir: &Path, engine: &Engine) -> Result<Self, CacheError> {
+    pub(super) fn open(dir: &Path, size: Bytes, engine: &Engine) -> Result<Self, CacheError> {
         let fail = |source| CacheError {
             path: dir.display().to_string(),
             source,
@@ -70,33 +83,52 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
             dir: dir.to_owned(),
+            size,
             key,
             engine: hasher.finish(),
         })
     }
 
-    /// The machine code of `wasm`, compiled if it is not here yet. Of several processes that want
-    /// the same, one compiles.
+    /// The machine code of `wasm`, compiled if it is not here yet. Of several that want the same,
+    /// also in other processes, one compiles. A disk that takes no entry costs the next start a
+    /// compilation and nothing else.
     pub(super) fn get_or_insert(
         &self,
         kind: Kind,
         wasm: &[u8],
-        compile: impl FnOnce() -> wasmtime::Result<Vec<u8>>,
+        compile: impl FnOnce() -> Result<Vec<u8>, CompileError>,
     ) -> Result<Verified, CompileError> {
         let name = self.name(kind, wasm);
         if let Some(entry) = self.get(&name) {
             return Ok(entry);
         }
-        let lock = File::create(self.path(&name, "lock")).map_err(|error| self.fail(error))?;
-        lock.lock().map_err(|error| self.fail(error))?;
+        let lock = self.lock(&name);
         if let Some(entry) = self.get(&name) {
             return Ok(entry);
         }
-        let code = compile().map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
-        let entry = self.insert(&name, &code).map_err(|error| self.fail(error));
+        let code = compile()?;
+        let inserted = self.insert(&name, &code);
         // Another process may be waiting for this very file; it is empty and does no harm.
         drop(lock);
-        Ok(entry?)
+        let entry = inserted.unwrap_or_else(|error| {
+            tracing::warn!(%error, dir = %self.dir.display(), "cannot keep machine code");
+            Verified::Bytes(code)
+        });
+        evict::down_to(&self.dir, self.size, &name);
+        Ok(entry)
+    }
+
+    /// Holds back others that want the same, for as long as a compilation can take.
+    fn lock(&self, name: &str) -> Option<File> {
+        let lock = File::create(self.path(name, "lock")).ok()?;
+        let until = Instant::now() + limits::CACHE_LOCK_TIME;
+        while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            if Instant::now() >= until {
+                return None;
+            }
+            thread::sleep(limits::CACHE_LOCK_POLL);
+        }
+        Some(lock)
     }
 
     fn name(&self, kind: Kind, wasm: &[u8]) -> String {
@@ -124,7 +156,9 @@ impl Cache {
         let mac = self.mac_of_file(name, &mut file).ok()?;
         // `blake3::Hash` compares in constant time.
         if is_ours && mac == blake3::Hash::from_bytes(expected) {
-            return Some(Verified(file));
+            // What was used last is evicted last.
+            let _ = file.set_modified(SystemTime::now());
+            return Some(Verified::File(Entry(file)));
         }
         tracing::warn!(
             entry = name,
@@ -138,7 +172,7 @@ impl Cache {
         let mut hasher = self.hasher(name);
         hasher.update_rayon(code);
         self.write(name, "mac", hasher.finalize().as_bytes())?;
-        Ok(Verified(self.write(name, "cwasm", code)?))
+        Ok(Verified::File(Entry(self.write(name, "cwasm", code)?)))
     }
 
     fn write(&self, name: &str, extension: &str, bytes: &[u8]) -> io::Result<File> {
@@ -177,12 +211,6 @@ impl Cache {
         hasher
     }
 
-    fn fail(&self, source: io::Error) -> CacheError {
-        CacheError {
-            path: self.dir.display().to_string(),
-            source,
-        }
-    }
 }
 
 /// The key of this directory. Two processes may start at once: the first to create it wins.

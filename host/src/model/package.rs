@@ -16,7 +16,8 @@ const WASM_PAGE_BYTES: u64 = 65536;
 pub struct Package {
     /// Its sections, with the runtime's code replaced by an import of it if `shares_runtime`.
     pub component: Vec<u8>,
-    /// Whether the code of this component is the runtime of this host.
+    /// Whether this is what the packer writes, and the code is the runtime of this host: nothing
+    /// in the rest can cost a compiler more than its length.
     pub shares_runtime: bool,
     /// What the packer wrote about the model, if the packer made this file.
     pub metadata: Option<Metadata>,
@@ -111,11 +112,12 @@ impl Package {
             modules,
             memory_pages,
             code,
+            ..
         } = sections;
-        let shares_runtime = !code.is_empty();
-        // From the last to the first, for each moves what comes after it.
-        for section in code.into_iter().rev() {
-            bytes.splice(section, runtime::IMPORT.iter().copied());
+        let code = code.filter(|code| bytes.get(code.end..) == Some(runtime::TAIL));
+        let shares_runtime = code.is_some();
+        if let Some(code) = code {
+            bytes.splice(code, runtime::IMPORT.iter().copied());
         }
         let image = Bytes(memory_pages.saturating_mul(WASM_PAGE_BYTES));
         Ok(Self {
@@ -150,8 +152,12 @@ struct Sections {
     exports: Vec<String>,
     modules: Vec<Bytes>,
     memory_pages: u64,
-    /// Where the runtime's code is.
-    code: Vec<Range<usize>>,
+    /// Where the runtime's code is, if before it there is nothing but metadata and one image.
+    code: Option<Range<usize>>,
+    /// How many images there are.
+    images: usize,
+    /// Whether there is something that the packer does not write before the code.
+    has_others: bool,
 }
 
 impl Sections {
@@ -175,9 +181,14 @@ impl Sections {
                     let module = bytes.get(unchecked_range.clone()).unwrap_or_default();
                     self.modules.push(Bytes(module.len() as u64));
                     if module == runtime::CODE {
-                        self.code.push(at..unchecked_range.end);
-                    } else {
-                        self.memory_pages = self.memory_pages.saturating_add(memory_pages(module)?);
+                        let is_packed = self.images == 1 && !self.has_others;
+                        self.code = is_packed.then_some(at..unchecked_range.end);
+                        continue;
+                    }
+                    self.memory_pages = self.memory_pages.saturating_add(memory_pages(module)?);
+                    match is_image(module) {
+                        true => self.images += 1,
+                        false => self.has_others = true,
                     }
                 }
                 Payload::CustomSection(section) if section.name() == metadata::SECTION => {
@@ -186,21 +197,38 @@ impl Sections {
                     self.metadata = Some(metadata);
                 }
                 Payload::ComponentImportSection(imports) => {
+                    self.has_others = true;
                     for import in imports {
                         self.imports.push(import?.name.name.to_owned());
                     }
                 }
                 Payload::ComponentExportSection(exports) => {
+                    self.has_others = true;
                     for export in exports {
                         self.exports.push(export?.name.name.to_owned());
                     }
                 }
                 Payload::End(_) => break,
-                _ => {}
+                Payload::Version { .. } | Payload::CustomSection(_) => {}
+                _ => self.has_others = true,
             }
         }
         Ok(())
     }
+}
+
+/// Whether a module is memory and data and nothing else.
+fn is_image(module: &[u8]) -> bool {
+    Parser::new(0).parse_all(module).all(|payload| {
+        matches!(
+            payload,
+            Ok(Payload::Version { .. }
+                | Payload::MemorySection(_)
+                | Payload::ExportSection(_)
+                | Payload::DataSection(_)
+                | Payload::End(_))
+        )
+    })
 }
 
 /// The memories that a module defines, in pages.

@@ -1,14 +1,13 @@
 //! Loads a model inside the sandbox, twice, and takes the memory that the second load leaves.
-//! How the guest lays it out: `guest/runtime/src/heap.rs`.
+//! How the guest lays it out: `guest/runtime/src/heap.rs`. This runs in a worker.
 
 use std::sync::Arc;
 
 use glovebox_protocol::Signature;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline};
 
-use super::PackError;
-use crate::limits::{self, Bytes, Limits};
+use crate::limits::Limits;
 use crate::model::runtime;
 use crate::sandbox::limiter::{Limiter, MemoryGauge};
 use crate::sandbox::meter::Meter;
@@ -21,6 +20,23 @@ pub(super) struct Loaded {
     pub(super) signature: Signature,
 }
 
+/// Why there is no model in memory. Texts of the guest are escaped.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum LoadError {
+    /// The model is no ONNX, uses what the engine lacks, or does not load.
+    Refused(String),
+    /// The engine panics over the model.
+    Crashed(String),
+    /// `[input]` or `[output]` do not fit the model.
+    Pipeline(String),
+    /// Its memory limit was in the way.
+    Memory,
+    /// Its CPU limit was in the way.
+    Cpu,
+    /// The guest did not do as it should.
+    Guest(String),
+}
+
 /// What is loaded, and how.
 #[derive(Clone, Copy)]
 struct Source<'a> {
@@ -30,22 +46,38 @@ struct Source<'a> {
     warm: bool,
 }
 
+/// A runtime without a model, in machine code.
+pub(super) struct Loader {
+    engine: Engine,
+    code: Module,
+    image: Module,
+}
+
+impl Loader {
+    pub(super) fn new(engine: &Engine, code: Module) -> wasmtime::Result<Self> {
+        Ok(Self {
+            engine: engine.clone(),
+            code,
+            image: Module::new(engine, runtime::IMAGE)?,
+        })
+    }
+}
+
 /// Loads `model` with its pipeline. A model that cannot run on zeros is loaded without running.
 pub(super) fn load(
-    engine: &Engine,
-    code: &Module,
+    loader: &Loader,
     model: &[u8],
     pipeline: &[u8],
     limits: &Limits,
-) -> Result<Loaded, PackError> {
-    let guest = || Guest::new(engine, code, limits);
+) -> Result<Loaded, LoadError> {
+    let guest = || Guest::new(loader, limits);
     let source = Source {
         model,
         pipeline,
         warm: true,
     };
     load_twice(&guest, source).or_else(|error| match error {
-        PackError::Crashed(_) => load_twice(
+        LoadError::Crashed(_) => load_twice(
             &guest,
             Source {
                 warm: false,
@@ -57,9 +89,9 @@ pub(super) fn load(
 }
 
 fn load_twice(
-    guest: &impl Fn() -> Result<Guest, PackError>,
+    guest: &impl Fn() -> Result<Guest, LoadError>,
     source: Source<'_>,
-) -> Result<Loaded, PackError> {
+) -> Result<Loaded, LoadError> {
     let mut survey = guest()?;
     let (kept_bytes, plan) = match survey.load(source, &[])? {
         Report::Surveyed {
@@ -118,20 +150,20 @@ enum Failure {
 }
 
 impl Report {
-    fn unexpected(self) -> PackError {
+    fn unexpected(self) -> LoadError {
         let shown = |message: String| text::escape(&message);
         match self {
-            Self::Failed(Failure::Config(message)) => PackError::Pipeline(shown(message)),
+            Self::Failed(Failure::Config(message)) => LoadError::Pipeline(shown(message)),
             Self::Failed(
                 Failure::NotOnnx(message)
                 | Failure::UnsupportedOperator(message)
                 | Failure::ExternalData(message),
-            ) => PackError::Refused(shown(message)),
+            ) => LoadError::Refused(shown(message)),
             Self::Failed(Failure::Model(message)) => {
-                PackError::Refused(format!("the model does not load: {}", shown(message)))
+                LoadError::Refused(format!("the model does not load: {}", shown(message)))
             }
             Self::Surveyed { .. } | Self::Placed { .. } => {
-                PackError::Guest("the report is of another load".into())
+                LoadError::Guest("the report is of another load".into())
             }
         }
     }
@@ -148,7 +180,6 @@ struct Guest {
     memory: Memory,
     meter: Arc<Meter>,
     gauge: Arc<MemoryGauge>,
-    limits: Limits,
 }
 
 /// CPU time is used up.
@@ -157,7 +188,12 @@ struct Guest {
 struct CpuUsedUp;
 
 impl Guest {
-    fn new(engine: &Engine, code: &Module, limits: &Limits) -> Result<Self, PackError> {
+    fn new(loader: &Loader, limits: &Limits) -> Result<Self, LoadError> {
+        let Loader {
+            engine,
+            code,
+            image,
+        } = loader;
         let gauge = Arc::<MemoryGauge>::default();
         let limiter = Limiter::new(limits.memory, Arc::clone(&gauge));
         let mut store = Store::new(engine, State { limiter });
@@ -169,30 +205,28 @@ impl Guest {
             true => Err(CpuUsedUp.into()),
             false => Ok(UpdateDeadline::Continue(1)),
         });
-        let guest = |error: wasmtime::Error| PackError::Guest(format!("{error:#}"));
-        let image = Module::new(engine, runtime::IMAGE).map_err(guest)?;
-        let image = Instance::new(&mut store, &image, &[]).map_err(guest)?;
+        let guest = |error: wasmtime::Error| LoadError::Guest(format!("{error:#}"));
+        let image = Instance::new(&mut store, image, &[]).map_err(guest)?;
         let mut linker = Linker::new(engine);
         linker.instance(&mut store, "env", image).map_err(guest)?;
         let instance = linker.instantiate(&mut store, code).map_err(guest)?;
         let memory = image.get_memory(&mut store, "memory");
         let memory =
-            memory.ok_or_else(|| PackError::Guest("the image exports no memory".into()))?;
+            memory.ok_or_else(|| LoadError::Guest("the image exports no memory".into()))?;
         Ok(Self {
             store,
             instance,
             memory,
             meter,
             gauge,
-            limits: limits.clone(),
         })
     }
 
-    fn reserve(&mut self, bytes: usize) -> Result<(), PackError> {
+    fn reserve(&mut self, bytes: usize) -> Result<(), LoadError> {
         self.call::<u32, ()>("pack_reserve", address(bytes)?)
     }
 
-    fn load(&mut self, source: Source<'_>, plan: &[u8]) -> Result<Report, PackError> {
+    fn load(&mut self, source: Source<'_>, plan: &[u8]) -> Result<Report, LoadError> {
         let Source {
             model,
             pipeline,
@@ -213,11 +247,11 @@ impl Guest {
         let report: u64 = self.call("pack_load", arguments)?;
         let json = self.read_slice(report)?;
         serde_json::from_slice(&json)
-            .map_err(|error| PackError::Guest(format!("the report is broken: {error}")))
+            .map_err(|error| LoadError::Guest(format!("the report is broken: {error}")))
     }
 
     /// Copies bytes into the guest; its address there.
-    fn stage(&mut self, bytes: &[u8]) -> Result<u32, PackError> {
+    fn stage(&mut self, bytes: &[u8]) -> Result<u32, LoadError> {
         let at: u32 = self.call("pack_stage", address(bytes.len())?)?;
         let fits = at != 0
             && self
@@ -227,23 +261,23 @@ impl Guest {
         if fits {
             Ok(at)
         } else {
-            Err(PackError::Memory(self.limits.memory))
+            Err(LoadError::Memory)
         }
     }
 
-    fn read_slice(&self, address_and_length: u64) -> Result<Vec<u8>, PackError> {
+    fn read_slice(&self, address_and_length: u64) -> Result<Vec<u8>, LoadError> {
         self.read(
             (address_and_length >> 32) as usize,
             (address_and_length & 0xffff_ffff) as usize,
         )
     }
 
-    fn read(&self, at: usize, bytes: usize) -> Result<Vec<u8>, PackError> {
+    fn read(&self, at: usize, bytes: usize) -> Result<Vec<u8>, LoadError> {
         let memory = self.memory.data(&self.store);
         let slice = at.checked_add(bytes).and_then(|end| memory.get(at..end));
         slice
             .map(<[u8]>::to_vec)
-            .ok_or_else(|| PackError::Guest("an address is outside of the memory".into()))
+            .ok_or_else(|| LoadError::Guest("an address is outside of the memory".into()))
     }
 
     /// Calls an export under the CPU limit.
@@ -251,26 +285,26 @@ impl Guest {
         &mut self,
         name: &str,
         arguments: P,
-    ) -> Result<R, PackError> {
+    ) -> Result<R, LoadError> {
         let function: TypedFunc<P, R> = self
             .instance
             .get_typed_func(&mut self.store, name)
-            .map_err(|error| PackError::Guest(format!("{error:#}")))?;
+            .map_err(|error| LoadError::Guest(format!("{error:#}")))?;
         let meter = Arc::clone(&self.meter);
         let (result, _) = meter.slice(|| function.call(&mut self.store, arguments));
         result.map_err(|error| self.explain(&error))
     }
 
     /// What stopped the guest; for a panic, its message.
-    fn explain(&mut self, error: &wasmtime::Error) -> PackError {
+    fn explain(&mut self, error: &wasmtime::Error) -> LoadError {
         if error.is::<CpuUsedUp>() {
-            return PackError::Cpu(self.limits.cpu);
+            return LoadError::Cpu;
         }
         if self.gauge.refused() {
-            return PackError::Memory(self.limits.memory);
+            return LoadError::Memory;
         }
         let message = self.panic_message().unwrap_or_else(|| format!("{error:#}"));
-        PackError::Crashed(text::escape(&message))
+        LoadError::Crashed(text::escape(&message))
     }
 
     fn panic_message(&mut self) -> Option<String> {
@@ -284,6 +318,6 @@ impl Guest {
     }
 }
 
-fn address(bytes: usize) -> Result<u32, PackError> {
-    u32::try_from(bytes).map_err(|_| PackError::Memory(Bytes(limits::PACK_MEMORY_BYTES)))
+fn address(bytes: usize) -> Result<u32, LoadError> {
+    u32::try_from(bytes).map_err(|_| LoadError::Memory)
 }

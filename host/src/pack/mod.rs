@@ -1,7 +1,8 @@
 //! An ONNX file becomes a component.
 //!
 //! 1. [`config`] reads `model.toml`.
-//! 2. [`loader`] loads the model inside the sandbox and takes the memory that this leaves.
+//! 2. A worker ([`job`]) loads the model inside the sandbox and takes the memory that this leaves
+//!    ([`loader`]).
 //! 3. [`image`] makes a module of that memory; [`assemble`] puts it before the runtime's code.
 //! 4. [`examples`] asks the finished component for the answers that it must know.
 //!
@@ -11,6 +12,7 @@ mod assemble;
 pub mod config;
 mod examples;
 mod image;
+pub mod job;
 mod loader;
 
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use crate::model::metadata::Metadata;
 use crate::model::package::PackageError;
 use crate::model::runtime;
 use crate::sandbox::Sandbox;
+use crate::worker::WorkerError;
 use config::ModelConfig;
 
 /// What packing uses.
@@ -96,6 +99,9 @@ pub enum PackError {
     /// The guest did not do as it should: our bug.
     #[error("the guest runtime failed: {0}; please report this")]
     Guest(String),
+    /// The process that loads it did not get to its end.
+    #[error("the model was not loaded: {0}")]
+    Worker(WorkerError),
 }
 
 impl Packer {
@@ -104,15 +110,10 @@ impl Packer {
     /// # Errors
     /// The model does not load within the limits, or answers an example wrong.
     pub async fn pack(&self, onnx: &[u8], config: &ModelConfig) -> Result<Packed, PackError> {
-        let code = self.compiler.runtime()?;
-        let pipeline = config.pipeline().to_string();
-        let loaded = loader::load(
-            self.sandbox.engine(),
-            &code,
-            onnx,
-            pipeline.as_bytes(),
-            &self.limits,
-        )?;
+        // The worker finds it in the cache.
+        self.compiler.runtime()?;
+        let worker = self.compiler.worker();
+        let loaded = job::load(worker, onnx, config.pipeline(), &self.limits)?;
         let metadata = metadata(onnx, config, loaded.signature.clone());
         let bytes = assemble::component(&metadata, &image::module(&loaded.memory));
         let image = Bytes(loaded.memory.len() as u64);

@@ -35,6 +35,7 @@ pub(super) struct Job {
 /// A handle on the compute threads; they end with it.
 pub struct Compute {
     shared: Arc<Shared>,
+    threads: usize,
 }
 
 #[derive(Default)]
@@ -48,7 +49,8 @@ struct Queue {
     tenants: HashMap<Arc<str>, Turn>,
     /// The debt of the tenant that was last picked: where a newcomer starts.
     floor: u64,
-    stopped: bool,
+    /// Threads of another generation end after their slice.
+    generation: usize,
 }
 
 /// A tenant with jobs.
@@ -64,14 +66,29 @@ impl Compute {
     pub(super) fn start(threads: usize) -> io::Result<Self> {
         let compute = Self {
             shared: Arc::default(),
+            threads,
         };
-        for index in 0..threads {
-            let shared = Arc::clone(&compute.shared);
+        compute.restart()?;
+        Ok(compute)
+    }
+
+    /// Starts new threads; the old ones end after the slice that they run.
+    pub(super) fn restart(&self) -> io::Result<()> {
+        let generation = self.end_generation();
+        for index in 0..self.threads {
+            let shared = Arc::clone(&self.shared);
             thread::Builder::new()
                 .name(format!("compute-{index}"))
-                .spawn(move || shared.run())?;
+                .spawn(move || shared.run(generation))?;
         }
-        Ok(compute)
+        Ok(())
+    }
+
+    fn end_generation(&self) -> usize {
+        let mut queue = self.shared.lock();
+        queue.generation += 1;
+        self.shared.work.notify_all();
+        queue.generation
     }
 
     /// Queues a job.
@@ -83,15 +100,14 @@ impl Compute {
 
 impl Drop for Compute {
     fn drop(&mut self) {
-        self.shared.lock().stopped = true;
-        self.shared.work.notify_all();
+        self.end_generation();
     }
 }
 
 impl Shared {
     /// The life of a compute thread.
-    fn run(&self) {
-        while let Some(mut job) = self.next() {
+    fn run(&self, generation: usize) {
+        while let Some(mut job) = self.next(generation) {
             let meter = Arc::clone(&job.meter);
             let mut context = Context::from_waker(Waker::noop());
             let (poll, spent) = meter.slice(|| {
@@ -107,10 +123,10 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self, generation: usize) -> Option<Job> {
         let mut queue = self.lock();
         loop {
-            if queue.stopped {
+            if queue.generation != generation {
                 return None;
             }
             if let Some(job) = queue.pop() {

@@ -16,7 +16,8 @@ pub mod limiter;
 pub mod meter;
 pub mod ticker;
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use compute::Compute;
 use ticker::Ticker;
@@ -26,7 +27,7 @@ use wasmtime::Engine;
 pub struct Sandbox {
     engine: Engine,
     compute: Compute,
-    _ticker: Ticker,
+    ticker: Mutex<Ticker>,
 }
 
 impl Sandbox {
@@ -36,14 +37,24 @@ impl Sandbox {
     /// The engine's configuration does not fit this machine, or threads cannot be started.
     pub fn new(compute_threads: usize) -> Result<Arc<Self>, SandboxError> {
         let engine = engine::new().map_err(|error| SandboxError(format!("{error:#}")))?;
-        let compute =
-            Compute::start(compute_threads).map_err(|error| SandboxError(error.to_string()))?;
-        let ticker = Ticker::start(&engine).map_err(|error| SandboxError(error.to_string()))?;
+        let ticker = Ticker::start(&engine)?;
         Ok(Arc::new(Self {
             engine,
-            compute,
-            _ticker: ticker,
+            compute: Compute::start(compute_threads)?,
+            ticker: Mutex::new(ticker),
         }))
+    }
+
+    /// Replaces all threads by new ones, which inherit what binds the calling thread. Guests that
+    /// run go on where they are.
+    ///
+    /// # Errors
+    /// Threads cannot be started.
+    pub fn restart(&self) -> Result<(), SandboxError> {
+        self.compute.restart()?;
+        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
+        *ticker = Ticker::start(&self.engine)?;
+        Ok(())
     }
 
     /// The engine that components must be compiled for.
@@ -56,3 +67,9 @@ impl Sandbox {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the sandbox: {0}")]
 pub struct SandboxError(String);
+
+impl From<io::Error> for SandboxError {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}

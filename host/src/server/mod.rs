@@ -10,7 +10,7 @@ mod routes;
 pub mod state;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,8 @@ use state::State;
 
 /// A bound socket with what answers on it.
 pub struct Server {
-    listener: TcpListener,
+    /// Of no runtime yet: the one that serves starts behind the wall.
+    listener: StdListener,
     state: Arc<State>,
     connections: Arc<Semaphore>,
 }
@@ -60,6 +61,9 @@ impl Server {
                 io::ErrorKind::AddrInUse => BindError::InUse(address),
                 _ => BindError::Other { address, source },
             })?;
+        let listener = listener
+            .into_std()
+            .map_err(|source| BindError::Other { address, source })?;
         let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
         Ok(Self {
             listener,
@@ -79,42 +83,55 @@ impl Server {
     /// Serves until `stop`, then drains: takes the connections that the system has accepted
     /// already, closes the listener, lets clients finish what they are doing, and answers every
     /// request in flight. Returns whether all of that was done in time.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
+    ///
+    /// # Errors
+    /// The runtime has no place for the listener.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<bool> {
+        let Self {
+            listener,
+            state,
+            connections,
+        } = self;
+        let listener = TcpListener::from_std(listener)?;
         let open = GracefulShutdown::new();
-        let connection = Connection::new(routes::router(Arc::clone(&self.state)));
+        let connection = Connection::new(routes::router(Arc::clone(&state)));
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                (stream, permit) = self.accept() => connection.spawn(stream, permit, &open),
+                (stream, permit) = accept(&listener, &connections) => connection.spawn(stream, permit, &open),
             }
         }
         // From here on each answer asks its client to close the connection: to close one that
         // seems idle could lose a request that is on its way.
-        self.state.readiness.stop();
-        while let Ok((stream, permit)) = timeout(Duration::from_millis(1), self.accept()).await {
+        state.readiness.stop();
+        let moment = Duration::from_millis(1);
+        while let Ok((stream, permit)) = timeout(moment, accept(&listener, &connections)).await {
             connection.spawn(stream, permit, &open);
         }
-        drop(self.listener);
+        drop(listener);
         let lingering = Instant::now() + limits::LINGER_TIME;
         while open.count() > 0 && Instant::now() < lingering {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        timeout(limits::DRAIN_TIME, open.shutdown()).await.is_ok()
+        Ok(timeout(limits::DRAIN_TIME, open.shutdown()).await.is_ok())
     }
+}
 
-    /// The next connection, once there is a permit for it.
-    async fn accept(&self) -> (TcpStream, OwnedSemaphorePermit) {
-        loop {
-            let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else {
-                // The semaphore is never closed.
-                return std::future::pending().await;
-            };
-            match self.listener.accept().await {
-                Ok((stream, _)) => return (stream, permit),
-                Err(error) => back_off(&error).await,
-            }
+/// The next connection, once there is a permit for it.
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = Arc::clone(connections).acquire_owned().await else {
+            // The semaphore is never closed.
+            return std::future::pending().await;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, permit),
+            Err(error) => back_off(&error).await,
         }
     }
 }

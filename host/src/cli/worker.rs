@@ -1,0 +1,80 @@
+//! `glovebox worker`: what the other commands start for hostile bytes. Nobody types it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{Common, Failure, deployer};
+use crate::compile::Job;
+use crate::limits::Bytes;
+use crate::pack::job::{self, Load};
+use crate::sandbox::Sandbox;
+use crate::worker::{Budget, child};
+
+#[derive(Args)]
+pub(super) struct Worker {
+    #[command(subcommand)]
+    job: JobName,
+    /// CPU time of all threads
+    #[arg(long, global = true, default_value_t = 0)]
+    cpu_seconds: u64,
+    /// Memory that may be written to
+    #[arg(long, global = true, default_value_t = 0)]
+    memory_bytes: u64,
+    /// Size of the result
+    #[arg(long, global = true, default_value_t = 0)]
+    output_bytes: u64,
+}
+
+#[derive(Subcommand)]
+enum JobName {
+    #[command(name = Job::Module.name())]
+    CompileModule,
+    #[command(name = Job::Component.name())]
+    CompileComponent,
+    #[command(name = job::NAME)]
+    LoadModel,
+}
+
+impl Worker {
+    pub(super) fn execute(&self, common: &Common) -> Result<ExitCode, Failure> {
+        match self.job {
+            JobName::CompileModule => self.compile(Job::Module),
+            JobName::CompileComponent => self.compile(Job::Component),
+            JobName::LoadModel => self.load(common),
+        }
+    }
+
+    fn compile(&self, job: Job) -> Result<ExitCode, Failure> {
+        let sandbox = Sandbox::new(0)?;
+        child::confine(&self.budget())?;
+        let result = job.run(sandbox.engine(), &child::input()?);
+        let answer = match &result {
+            Ok(code) => Ok(vec![code.as_slice()]),
+            Err(reason) => Err(reason.as_bytes()),
+        };
+        Ok(child::answer(answer)?)
+    }
+
+    /// Machine code is taken from the cache before the process may open files no more.
+    fn load(&self, common: &Common) -> Result<ExitCode, Failure> {
+        let deployer = deployer(common, 0)?;
+        let load = Load::new(&deployer.sandbox, deployer.compiler.runtime()?)?;
+        child::confine(&self.budget())?;
+        let result = load.run(&child::input()?);
+        let answer = match &result {
+            Ok((front, memory)) => Ok(vec![front.as_slice(), memory.as_slice()]),
+            Err(reason) => Err(reason.as_slice()),
+        };
+        Ok(child::answer(answer)?)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget {
+            cpu: Duration::from_secs(self.cpu_seconds),
+            memory: Bytes(self.memory_bytes),
+            output: Bytes(self.output_bytes),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The second wall: what this process may still ask of the kernel when code inside it is broken.
+//!
+//! The first wall is WebAssembly. Should a guest ever get through it, it finds a process that
+//! cannot open a file, connect, start a program or make memory executable. Two halves, because a
+//! landlock domain binds one thread and those that it starts later, while a seccomp filter can be
+//! put on all threads:
+//!
+//! 1. [`Wall::raise`], on the main thread before it starts the threads that serve: no new
+//!    privileges, limits of the kernel, landlock.
+//! 2. [`Wall::close`], when everything is open that serving needs: seccomp, and a try whether
+//!    what should be refused is refused.
+
+mod filesystem;
+mod syscalls;
+
+use std::fs::File;
+use std::io;
+use std::net::TcpStream;
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::limits;
+
+/// One layer of the wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// `PR_SET_NO_NEW_PRIVS`: no program that is started gains rights.
+    NoNewPrivileges,
+    /// Limits of the kernel on the process.
+    ResourceLimits,
+    /// Landlock: no file, no TCP connection, no signal to others.
+    Landlock,
+    /// A list of the system calls that serving needs.
+    Seccomp,
+}
+
+/// Which layers stand, and why others do not.
+pub struct Wall {
+    layers: Vec<(Layer, Result<(), String>)>,
+}
+
+impl Layer {
+    /// All of them, in the order in which they are raised.
+    pub const ALL: [Self; 4] = [
+        Self::NoNewPrivileges,
+        Self::ResourceLimits,
+        Self::Landlock,
+        Self::Seccomp,
+    ];
+
+    /// The layer's name for people and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoNewPrivileges => "no_new_privs",
+            Self::ResourceLimits => "rlimits",
+            Self::Landlock => "landlock",
+            Self::Seccomp => "seccomp",
+        }
+    }
+}
+
+impl Wall {
+    /// Raises the layers that later threads inherit. `resources` are limits of the kernel, each
+    /// with its value.
+    pub fn raise(resources: &[(Resource, u64)]) -> Self {
+        let mut wall = Self { layers: Vec::new() };
+        wall.record(
+            Layer::NoNewPrivileges,
+            rustix::thread::set_no_new_privs(true).map_err(|error| error.to_string()),
+        );
+        wall.record(Layer::ResourceLimits, limit(resources));
+        wall.record(Layer::Landlock, filesystem::forbid());
+        wall
+    }
+
+    /// Puts the filter of system calls on all threads, then checks that the wall holds.
+    pub fn close(mut self) -> Self {
+        let closed = syscalls::restrict().and_then(|()| check());
+        self.record(Layer::Seccomp, closed);
+        self
+    }
+
+    /// No wall at all, because its owner wants none.
+    pub fn none() -> Self {
+        Self { layers: Vec::new() }
+    }
+
+    /// The layers that stand.
+    pub fn layers(&self) -> impl Iterator<Item = Layer> {
+        self.layers
+            .iter()
+            .filter_map(|(layer, result)| result.is_ok().then_some(*layer))
+    }
+
+    /// The layers that could not be raised, each with its reason.
+    pub fn gaps(&self) -> impl Iterator<Item = (Layer, &str)> {
+        self.layers
+            .iter()
+            .filter_map(|(layer, result)| Some((*layer, result.as_ref().err()?.as_str())))
+    }
+
+    fn record(&mut self, layer: Layer, result: Result<(), String>) {
+        self.layers.push((layer, result));
+    }
+}
+
+/// What a serving process may take from the kernel: no core dumps, for they hold tenants' data,
+/// and as many descriptors as `models` and all connections need.
+pub fn serving_resources(models: usize) -> [(Resource, u64); 2] {
+    let descriptors = limits::CONNECTIONS + models * limits::DESCRIPTORS_PER_MODEL;
+    [
+        (Resource::Core, 0),
+        (
+            Resource::Nofile,
+            (descriptors + limits::OWN_DESCRIPTORS) as u64,
+        ),
+    ]
+}
+
+/// Sets the soft and the hard limit: what is given up cannot be taken back.
+fn limit(resources: &[(Resource, u64)]) -> Result<(), String> {
+    for (resource, value) in resources {
+        let most = getrlimit(*resource).maximum.unwrap_or(u64::MAX);
+        if most < *value && *resource == Resource::Nofile {
+            return Err(format!(
+                "at most {most} files may be open, serving needs up to {value}"
+            ));
+        }
+        let value = (*value).min(most);
+        // At the soft limit of CPU time the kernel says why it kills, at the hard one it does not.
+        let grace = u64::from(*resource == Resource::Cpu);
+        let limit = Rlimit {
+            current: Some(value),
+            maximum: Some(value.saturating_add(grace).min(most)),
+        };
+        setrlimit(*resource, limit).map_err(|error| format!("{resource:?}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Tries what must not be possible any more.
+fn check() -> Result<(), String> {
+    refused("a file can be opened", File::open("/"))?;
+    refused(
+        "a connection can be made",
+        TcpStream::connect(("127.0.0.1", 9)),
+    )?;
+    refused(
+        "a program can be started",
+        Command::new("/proc/self/exe").arg("--version").status(),
+    )
+}
+
+fn refused<T>(otherwise: &str, tried: io::Result<T>) -> Result<(), String> {
+    match tried {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        _ => Err(format!("{otherwise} all the same")),
+    }
+}

@@ -1,0 +1,140 @@
+//! Seccomp: the system calls that serving needs, and no others.
+//!
+//! What is not listed fails with `EPERM` and kills nothing: a library that tries something
+//! optional goes on without it.
+
+use std::collections::BTreeMap;
+
+use libc::{CLONE_THREAD, ENOSYS, EPERM, PR_SET_NAME, PROT_EXEC, c_long};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter_all_threads,
+};
+
+/// Allowed whatever their arguments are.
+const ALLOWED: &[c_long] = &[
+    // Descriptors that are open: sockets, pipes, standard error, files in memory.
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_pwrite64,
+    libc::SYS_close,
+    libc::SYS_fcntl,
+    libc::SYS_fstat,
+    libc::SYS_ftruncate,
+    libc::SYS_accept4,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_shutdown,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    // Memory that is not executable: see `with_conditions`.
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_memfd_create,
+    // Threads of this process.
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_membarrier,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    // Not allowed: the other filter answers that there is no such call.
+    libc::SYS_clone3,
+    // Signals: a trap of a guest is one.
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_tgkill,
+    libc::SYS_restart_syscall,
+    // Time and chance.
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+];
+
+/// Applies the filter to every thread of this process; those that they start inherit it.
+pub(super) fn restrict() -> Result<(), String> {
+    // `clone3` hides its flags from a filter. Told that there is none, libc uses `clone`.
+    let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let (missing, refused) = (errno(ENOSYS), errno(EPERM));
+    apply(program(clone3, SeccompAction::Allow, missing)?)?;
+    apply(program(allowed()?, refused, SeccompAction::Allow)?)
+}
+
+fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
+    let mut rules: BTreeMap<_, _> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+    for (call, condition) in with_conditions() {
+        let rule = condition
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+            .map_err(|error| error.to_string())?;
+        rules.insert(call, vec![rule]);
+    }
+    Ok(rules)
+}
+
+/// Calls that are allowed with some arguments only.
+fn with_conditions() -> [(c_long, Result<SeccompCondition, seccompiler::BackendError>); 5] {
+    let not_executable = || argument(2, SeccompCmpOp::MaskedEq(PROT_EXEC as u64), 0);
+    let thread = SeccompCmpOp::MaskedEq(CLONE_THREAD as u64);
+    [
+        (libc::SYS_mmap, not_executable()),
+        (libc::SYS_mprotect, not_executable()),
+        // A thread, but no process.
+        (libc::SYS_clone, argument(0, thread, CLONE_THREAD as u64)),
+        // Threads have names.
+        (
+            libc::SYS_prctl,
+            argument(0, SeccompCmpOp::Eq, PR_SET_NAME as u64),
+        ),
+        // Reading limits, but not setting them.
+        (libc::SYS_prlimit64, argument(2, SeccompCmpOp::Eq, 0)),
+    ]
+}
+
+fn argument(
+    index: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(index, SeccompCmpArgLen::Qword, operator, value)
+}
+
+fn errno(number: i32) -> SeccompAction {
+    SeccompAction::Errno(number.unsigned_abs())
+}
+
+fn program(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    otherwise: SeccompAction,
+    listed: SeccompAction,
+) -> Result<BpfProgram, String> {
+    SeccompFilter::new(rules, otherwise, listed, TargetArch::x86_64)
+        .and_then(TryInto::try_into)
+        .map_err(|error| error.to_string())
+}
+
+fn apply(program: BpfProgram) -> Result<(), String> {
+    apply_filter_all_threads(&program).map_err(|error| error.to_string())
+}
