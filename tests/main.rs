@@ -11,6 +11,7 @@
 
 mod density;
 mod errors;
+mod fuel;
 mod harness;
 mod limits;
 mod metrics;
@@ -21,3 +22,5 @@ mod serve;
 mod sharing;
 mod tidy;
 mod up;
+mod wall;
+mod worker;

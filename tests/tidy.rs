@@ -109,7 +109,16 @@ fn only_the_server_knows_http() {
 fn only_what_is_about_files_reads_files() {
     only_in(
         &["fs"],
-        &["model/", "compile/", "pack/", "cli/", "config.rs"],
+        &[
+            "model/",
+            "compile/",
+            "pack/",
+            "cli/",
+            "config.rs",
+            // Files in memory, and a try whether files can be opened.
+            "worker/",
+            "harden/mod.rs",
+        ],
     );
 }
 
@@ -168,6 +177,32 @@ fn models_know_no_http_and_no_commands() {
         &["server", "cli", "sandbox", "pack", "compile"],
     );
     no_use_in(
+        "worker/",
+        &[
+            "server",
+            "cli",
+            "model",
+            "sandbox",
+            "pack",
+            "compile",
+            "config",
+            "admission",
+        ],
+    );
+    no_use_in(
+        "harden/",
+        &[
+            "server",
+            "cli",
+            "model",
+            "sandbox",
+            "pack",
+            "compile",
+            "config",
+            "admission",
+        ],
+    );
+    no_use_in(
         "admission.rs",
         &["server", "cli", "model", "sandbox", "pack"],
     );
@@ -204,6 +239,7 @@ fn numbers_that_limit_something_are_in_limits_only() {
         "ELEMENT_BYTES",
         "BLOCK",
         "CORE_MODULE",
+        "LENGTH_BYTES",
     ];
     let numbers = [": usize =", ": u64 =", ": u32 =", ": Duration ="];
     let mut wrong = Vec::new();

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use glovebox::compile::Compiler;
+use glovebox::compile::{self, Compiler};
 use glovebox::limits::{self, Bytes, Limits};
 use glovebox::model::package::Package;
 use glovebox::model::registry::Registry;
@@ -41,9 +41,11 @@ use glovebox::pack::Packer;
 use glovebox::pack::config::ModelConfig;
 use glovebox::sandbox::Sandbox;
 use glovebox::sandbox::compute::Tenant;
+use glovebox::sandbox::engine::Metering;
 use glovebox::sandbox::invoke::Call;
 use glovebox::server::Server;
 use glovebox::server::state::State;
+use glovebox::worker::Worker;
 
 const INSTANCES: usize = 2_000;
 const HTTP_ROUNDS: usize = 10;
@@ -61,10 +63,16 @@ fn main() {
 async fn run() {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::new(thread::available_parallelism().unwrap().get()).unwrap();
-    let compiler = Arc::new(Compiler::new(sandbox.engine(), &dir.path().join("cache")).unwrap());
+    let worker = Worker {
+        program: env!("CARGO_BIN_EXE_glovebox").into(),
+        cache_dir: dir.path().join("cache"),
+    };
+    let budget = compile::budget(limits::COMPILE_CPU, Bytes(limits::COMPILE_MEMORY_BYTES));
+    let compiler = Compiler::new(&sandbox, worker, Bytes(u64::MAX), budget).unwrap();
+    let compiler = Arc::new(compiler);
     let deployer = Deployer { sandbox, compiler };
     let start = Instant::now();
-    deployer.compiler.runtime().unwrap();
+    deployer.compiler.runtime(Metering::Epochs).unwrap();
     println!(
         "code of the runtime, compiled once per machine: {:.1} s\n",
         start.elapsed().as_secs_f32()

@@ -36,6 +36,7 @@ pub struct LimitSettings {
     memory: Option<Bytes>,
     #[serde(default, with = "humantime_serde")]
     cpu: Option<Duration>,
+    fuel: Option<u64>,
     #[serde(default, with = "humantime_serde")]
     timeout: Option<Duration>,
     concurrency: Option<usize>,
@@ -158,6 +159,7 @@ impl LimitSettings {
         Limits {
             memory: self.memory.unwrap_or(defaults.memory),
             cpu: self.cpu.unwrap_or(defaults.cpu),
+            fuel: self.fuel,
             timeout: self.timeout.unwrap_or(defaults.timeout),
             concurrency: self.concurrency.unwrap_or(defaults.concurrency),
         }
@@ -180,6 +182,7 @@ impl LimitSettings {
                 timeout: Some(Duration::ZERO),
                 ..
             } => Err("cpu and timeout must be more than 0"),
+            Self { fuel: Some(0), .. } => Err("fuel must be more than 0"),
             _ => Ok(()),
         }
     }

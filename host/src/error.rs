@@ -63,6 +63,9 @@ pub enum RequestError {
     /// The guest needed too much CPU time.
     #[error("the model needs more CPU time than its limit")]
     CpuLimit,
+    /// The guest needed too many instructions.
+    #[error("the model needs more fuel than its limit")]
+    FuelLimit,
     /// The deadline passed.
     #[error("the request took longer than its timeout")]
     Timeout,
@@ -92,6 +95,7 @@ impl RequestError {
             Self::OutputTooLarge => ("output_too_large", StatusCode::BAD_GATEWAY),
             Self::BadOutput => ("bad_output", StatusCode::BAD_GATEWAY),
             Self::CpuLimit => ("cpu_limit", StatusCode::GATEWAY_TIMEOUT),
+            Self::FuelLimit => ("fuel_limit", StatusCode::GATEWAY_TIMEOUT),
             Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
         }
@@ -111,6 +115,7 @@ impl From<Fault> for RequestError {
             Fault::TooLarge(guest) => Self::TooLarge(text::escape(&guest)),
             Fault::ModelFailed(_) => Self::ModelFailed,
             Fault::CpuLimit => Self::CpuLimit,
+            Fault::FuelLimit => Self::FuelLimit,
             Fault::Timeout => Self::Timeout,
             Fault::MemoryLimit => Self::MemoryLimit,
             Fault::StackExhausted => Self::StackExhausted,

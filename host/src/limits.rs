@@ -70,7 +70,7 @@ pub const COMPILE_MEMORY_BYTES: u64 = 2 * GIB;
 /// Machine code of one component; it is some times larger than its wasm.
 pub const COMPILED_BYTES: u64 = 4 * GIB;
 /// Threads of a worker that compiles. More of them would only raise its memory.
-pub const WORKER_THREADS: usize = 4;
+pub const WORKER_THREADS: usize = 2;
 /// CPU time of a worker before its job begins: a process and an engine.
 pub const WORKER_START_CPU: Duration = Duration::from_secs(10);
 /// Memory of a worker beside its job's.
@@ -101,6 +101,9 @@ pub struct Limits {
     pub memory: Bytes,
     /// CPU time of one request.
     pub cpu: Duration,
+    /// Instructions of one request, the same on every machine; counting them costs time, so they
+    /// are only counted where a budget is given.
+    pub fuel: Option<u64>,
     /// From accepting a request to its answer.
     pub timeout: Duration,
     /// Requests of this component in the sandbox at once.
@@ -122,6 +125,7 @@ impl Limits {
         Self {
             memory: Bytes(image_bytes + Self::MEMORY_HEADROOM.0),
             cpu: Self::CPU,
+            fuel: None,
             timeout: Self::TIMEOUT,
             concurrency: Self::CONCURRENCY,
         }
@@ -132,6 +136,7 @@ impl Limits {
         Self {
             memory: Bytes(PACK_MEMORY_BYTES),
             cpu,
+            fuel: None,
             timeout: cpu * 4,
             concurrency: 1,
         }
@@ -143,13 +148,15 @@ impl fmt::Display for Limits {
         let Self {
             memory,
             cpu,
+            fuel,
             timeout,
             concurrency,
         } = self;
-        write!(
-            f,
-            "memory {memory}, cpu {cpu:?}, timeout {timeout:?}, concurrency {concurrency}"
-        )
+        write!(f, "memory {memory}, cpu {cpu:?}, ")?;
+        if let Some(fuel) = fuel {
+            write!(f, "fuel {fuel}, ")?;
+        }
+        write!(f, "timeout {timeout:?}, concurrency {concurrency}")
     }
 }
 

@@ -42,6 +42,7 @@ pub struct Metrics {
     instantiate: Histograms,
     guest: Histograms,
     cpu: Family<ModelLabel, Counter<f64, AtomicU64>>,
+    fuel: Family<ModelLabel, Counter>,
     memory: Family<ModelLabel, Gauge>,
     waiting: Family<ModelLabel, Gauge>,
     running: Family<ModelLabel, Gauge>,
@@ -60,6 +61,7 @@ impl Metrics {
             instantiate: histograms(),
             guest: histograms(),
             cpu: Family::default(),
+            fuel: Family::default(),
             memory: Family::default(),
             waiting: Family::default(),
             running: Family::default(),
@@ -87,6 +89,7 @@ impl Metrics {
             instantiate,
             guest,
             cpu,
+            fuel,
             memory,
             waiting,
             running,
@@ -123,6 +126,11 @@ impl Metrics {
             guest.clone(),
         );
         exposition.register_with_unit("guest_cpu", "CPU time of guests", seconds(), cpu.clone());
+        exposition.register(
+            "guest_fuel",
+            "Instructions of guests whose fuel is limited",
+            fuel.clone(),
+        );
         exposition.register_with_unit(
             "guest_memory_high_water",
             "The most memory that one request used",
@@ -151,6 +159,7 @@ impl Metrics {
             let _ = histograms.get_or_create(label);
         }
         let _ = self.cpu.get_or_create(label);
+        let _ = self.fuel.get_or_create(label);
         let _ = self.memory.get_or_create(label);
     }
 
@@ -240,6 +249,7 @@ impl<'a> Record<'a> {
             .cpu
             .get_or_create(label)
             .inc_by(usage.cpu.as_secs_f64());
+        self.metrics.fuel.get_or_create(label).inc_by(usage.fuel);
         let memory = i64::try_from(usage.memory.0).unwrap_or(i64::MAX);
         self.metrics
             .memory

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -10,6 +10,9 @@ use super::host::Host;
 
 /// A call of `glovebox`, not yet made.
 pub(crate) struct Glovebox(Command);
+
+/// A call that was made and has not ended.
+pub(crate) struct Running(Child);
 
 /// How a call ended.
 pub(crate) struct Outcome {
@@ -27,7 +30,17 @@ impl Glovebox {
     /// A command; only errors are logged. The cache is named in the environment, so that the
     /// commands of `up --build` use it too.
     pub(crate) fn new(command: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_glovebox"));
+        Self::of(Command::new(env!("CARGO_BIN_EXE_glovebox")), command)
+    }
+
+    /// The same with a limit of the kernel, as `prlimit` takes it.
+    pub(crate) fn limited(limit: &str, command: &str) -> Self {
+        let mut process = Command::new("prlimit");
+        process.arg(limit).arg(env!("CARGO_BIN_EXE_glovebox"));
+        Self::of(process, command)
+    }
+
+    fn of(mut process: Command, command: &str) -> Self {
         process
             .arg(command)
             .env("GLOVEBOX_CACHE_DIR", shared_cache())
@@ -62,13 +75,13 @@ impl Glovebox {
 
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Outcome {
-        let output = self.0.output().expect("the binary starts");
-        let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-        Outcome {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        Outcome::new(self.0.output().expect("the binary starts"))
+    }
+
+    /// Starts it and goes on.
+    pub(crate) fn start(mut self) -> Running {
+        self.0.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(self.0.spawn().expect("the binary starts"))
     }
 
     /// Starts `glovebox up` on a free port and waits until it serves.
@@ -77,7 +90,28 @@ impl Glovebox {
     }
 }
 
+impl Running {
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(self) -> Outcome {
+        Outcome::new(self.0.wait_with_output().expect("it ends"))
+    }
+}
+
 impl Outcome {
+    fn new(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
     /// Standard output of a command that has succeeded.
     #[track_caller]
     pub(crate) fn success(self) -> String {

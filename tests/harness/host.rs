@@ -66,6 +66,11 @@ impl Host {
         self.client.clone()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Asks it to stop.
     pub(crate) fn signal_terminate(&self) {
         let child = self.child.as_ref().expect("it runs");

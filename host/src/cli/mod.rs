@@ -17,11 +17,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::compile::Compiler;
+use crate::compile::{self, Compiler};
 use crate::limits::Bytes;
 use crate::model::Deployer;
 use crate::sandbox::Sandbox;
@@ -43,8 +44,20 @@ struct Common {
     #[arg(long, global = true, value_name = "DIR", env = "GLOVEBOX_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     /// What the machine code kept there may have together; what was used longest ago goes first
-    #[arg(long, global = true, value_name = "SIZE", env = "GLOVEBOX_CACHE_SIZE", default_value = "16GiB")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        env = "GLOVEBOX_CACHE_SIZE",
+        default_value = "16GiB"
+    )]
     cache_size: Bytes,
+    /// CPU time that compiling one component may use
+    #[arg(long, global = true, value_name = "TIME", default_value = "180s", value_parser = humantime::parse_duration)]
+    compile_cpu: Duration,
+    /// Memory that compiling one component may use, beside the component itself
+    #[arg(long, global = true, value_name = "SIZE", default_value = "2GiB")]
+    compile_memory: Bytes,
 }
 
 #[derive(Subcommand)]
@@ -80,7 +93,10 @@ pub fn run() -> ExitCode {
 fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
     // Guests run on as many threads as there are cores; a slice of a tick is all that the network
     // threads ever wait for one.
-    let serving = || deployer(&common, thread::available_parallelism()?.get());
+    let serving = || {
+        let sandbox = Sandbox::new(thread::available_parallelism()?.get())?;
+        deployer(&common, sandbox)
+    };
     match command {
         Command::Pack(pack) => block_on(pack.execute(&serving()?)),
         Command::Up(up) => up.execute(&serving()?),
@@ -90,13 +106,13 @@ fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-fn deployer(common: &Common, compute_threads: usize) -> Result<Deployer, Failure> {
-    let sandbox = Sandbox::new(compute_threads)?;
+fn deployer(common: &Common, sandbox: Arc<Sandbox>) -> Result<Deployer, Failure> {
     let worker = Worker {
         program: "/proc/self/exe".into(),
         cache_dir: cache_dir(common)?,
     };
-    let compiler = Compiler::new(sandbox.engine(), worker, common.cache_size)?;
+    let budget = compile::budget(common.compile_cpu, common.compile_memory);
+    let compiler = Compiler::new(&sandbox, worker, common.cache_size, budget)?;
     Ok(Deployer {
         sandbox,
         compiler: Arc::new(compiler),

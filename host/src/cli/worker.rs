@@ -6,10 +6,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::{Common, Failure, deployer};
-use crate::compile::Job;
+use crate::compile::{Job, Kind};
 use crate::limits::Bytes;
 use crate::pack::job::{self, Load};
 use crate::sandbox::Sandbox;
+use crate::sandbox::engine::Metering;
 use crate::worker::{Budget, child};
 
 #[derive(Args)]
@@ -29,10 +30,8 @@ pub(super) struct Worker {
 
 #[derive(Subcommand)]
 enum JobName {
-    #[command(name = Job::Module.name())]
-    CompileModule,
-    #[command(name = Job::Component.name())]
-    CompileComponent,
+    #[command(name = Job::NAME)]
+    Compile { kind: Kind, metering: Metering },
     #[command(name = job::NAME)]
     LoadModel,
 }
@@ -40,16 +39,16 @@ enum JobName {
 impl Worker {
     pub(super) fn execute(&self, common: &Common) -> Result<ExitCode, Failure> {
         match self.job {
-            JobName::CompileModule => self.compile(Job::Module),
-            JobName::CompileComponent => self.compile(Job::Component),
+            JobName::Compile { kind, metering } => self.compile(Job { kind, metering }),
             JobName::LoadModel => self.load(common),
         }
     }
 
     fn compile(&self, job: Job) -> Result<ExitCode, Failure> {
-        let sandbox = Sandbox::new(0)?;
+        let sandbox = Sandbox::without_compute()?;
+        let engine = sandbox.engine(job.metering)?;
         child::confine(&self.budget())?;
-        let result = job.run(sandbox.engine(), &child::input()?);
+        let result = job.run(engine, &child::input()?);
         let answer = match &result {
             Ok(code) => Ok(vec![code.as_slice()]),
             Err(reason) => Err(reason.as_bytes()),
@@ -59,8 +58,11 @@ impl Worker {
 
     /// Machine code is taken from the cache before the process may open files no more.
     fn load(&self, common: &Common) -> Result<ExitCode, Failure> {
-        let deployer = deployer(common, 0)?;
-        let load = Load::new(&deployer.sandbox, deployer.compiler.runtime()?)?;
+        let deployer = deployer(common, Sandbox::without_compute()?)?;
+        let load = Load::new(
+            &deployer.sandbox,
+            deployer.compiler.runtime(Metering::Epochs)?,
+        )?;
         child::confine(&self.budget())?;
         let result = load.run(&child::input()?);
         let answer = match &result {

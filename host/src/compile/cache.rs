@@ -38,10 +38,22 @@ pub(super) struct Cache {
 }
 
 /// What an entry is the machine code of.
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Kind {
+    /// A core module.
     Module,
+    /// A component.
     Component,
+}
+
+impl Kind {
+    /// Its name on the command line of a worker.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Module => "module",
+            Self::Component => "component",
+        }
+    }
 }
 
 /// Machine code that may be loaded.
@@ -210,7 +222,6 @@ impl Cache {
         hasher.update(name.as_bytes());
         hasher
     }
-
 }
 
 /// The key of this directory. Two processes may start at once: the first to create it wins.

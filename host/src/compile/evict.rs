@@ -40,7 +40,11 @@ fn files(dir: &Path) -> Vec<File> {
             used: about.modified().ok()?,
         })
     };
-    fs::read_dir(dir).into_iter().flatten().filter_map(file).collect()
+    fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(file)
+        .collect()
 }
 
 /// What a process that was killed while it wrote has left.

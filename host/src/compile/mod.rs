@@ -9,25 +9,37 @@ mod evict;
 mod load;
 
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-pub use cache::CacheError;
-use cache::{Cache, Kind};
+use cache::Cache;
+pub use cache::{CacheError, Kind};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use crate::limits::{self, Bytes};
 use crate::model::package::Package;
 use crate::model::runtime;
+use crate::sandbox::engine::Metering;
+use crate::sandbox::{Sandbox, SandboxError};
 use crate::text;
 use crate::worker::{Budget, Worker, WorkerError};
 
-/// Compiles for one engine.
+/// Compiles for the engines of a sandbox.
 pub struct Compiler {
+    sandbox: Arc<Sandbox>,
+    worker: Worker,
+    cache_size: Bytes,
+    budget: Budget,
+    epochs: Line,
+    /// Made when the first component wants it.
+    fuel: OnceLock<Line>,
+}
+
+/// What belongs to one engine.
+struct Line {
     engine: Engine,
     cache: Cache,
-    worker: Worker,
     runtime: Mutex<Option<Module>>,
 }
 
@@ -54,51 +66,70 @@ pub enum CompileError {
     /// Compiling it needs more than there is for it, or kills the compiler.
     #[error("the component was not compiled: {0}")]
     Worker(WorkerError),
+    /// There is no engine for it.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
 }
 
-/// What a worker compiles.
+/// What a worker compiles, and for which engine.
 #[derive(Clone, Copy, Debug)]
-pub enum Job {
-    /// A core module.
-    Module,
-    /// A component.
-    Component,
+pub struct Job {
+    /// A component or a core module.
+    pub kind: Kind,
+    /// What the code counts.
+    pub metering: Metering,
 }
 
 impl Job {
     /// What the job is called on the command line of a worker.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Module => "compile-module",
-            Self::Component => "compile-component",
-        }
-    }
+    pub const NAME: &str = "compile";
 
-    /// Compiles in this process, which should be a worker.
+    /// Compiles in this process, which should be a worker unless the wasm has no code.
     ///
     /// # Errors
     /// The wasm does not validate.
     pub fn run(self, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
-        let code = match self {
-            Self::Module => engine.precompile_module(wasm),
-            Self::Component => engine.precompile_component(wasm),
+        let code = match self.kind {
+            Kind::Module => engine.precompile_module(wasm),
+            Kind::Component => engine.precompile_component(wasm),
         };
         code.map_err(|error| format!("{error:#}"))
+    }
+
+    fn arguments(self) -> [&'static str; 3] {
+        [Self::NAME, self.kind.name(), self.metering.name()]
+    }
+}
+
+/// What a component may cost its compiler, over all threads.
+pub fn budget(cpu: Duration, memory: Bytes) -> Budget {
+    Budget {
+        cpu,
+        memory,
+        output: Bytes(limits::COMPILED_BYTES),
     }
 }
 
 impl Compiler {
-    /// A compiler for `engine` whose results are kept in the worker's cache, up to `cache_size`.
+    /// A compiler whose results are kept in the worker's cache, up to `cache_size`, and that gives
+    /// each component `budget`.
     ///
     /// # Errors
     /// The directory cannot be made or used.
-    pub fn new(engine: &Engine, worker: Worker, cache_size: Bytes) -> Result<Self, CompileError> {
-        let cache = Cache::open(&worker.cache_dir, cache_size, engine)?;
+    pub fn new(
+        sandbox: &Arc<Sandbox>,
+        worker: Worker,
+        cache_size: Bytes,
+        budget: Budget,
+    ) -> Result<Self, CompileError> {
+        let epochs = Line::new(sandbox, Metering::Epochs, &worker, cache_size)?;
         Ok(Self {
-            engine: engine.clone(),
-            cache,
+            sandbox: Arc::clone(sandbox),
             worker,
-            runtime: Mutex::new(None),
+            cache_size,
+            budget,
+            epochs,
+            fuel: OnceLock::new(),
         })
     }
 
@@ -106,37 +137,71 @@ impl Compiler {
     /// code is large for any other component.
     ///
     /// # Errors
-    /// The component has imports, does not validate, or the cache fails.
-    pub fn component(&self, package: &Package) -> Result<Compiled, CompileError> {
+    /// The component has imports, does not validate, needs more than its budget, or the cache
+    /// fails.
+    pub fn component(
+        &self,
+        package: &Package,
+        metering: Metering,
+    ) -> Result<Compiled, CompileError> {
         if !package.imports.is_empty() {
             return Err(CompileError::Imports(package.imports.clone()));
         }
-        let runtime = package.shares_runtime.then(|| self.runtime()).transpose()?;
+        let line = self.line(metering)?;
+        let runtime = package
+            .shares_runtime
+            .then(|| self.runtime(metering))
+            .transpose()?;
+        let job = Job {
+            kind: Kind::Component,
+            metering,
+        };
         let bytes = &package.component;
         let compile = || match package.shares_runtime {
             // Nothing but data, in the form that the packer writes.
-            true => Job::Component.run(&self.engine, bytes).map_err(invalid),
-            false => self.compile(Job::Component, bytes),
+            true => job.run(&line.engine, bytes).map_err(invalid),
+            false => {
+                let start = Instant::now();
+                let code = self.compile(job, bytes, self.budget);
+                let (seconds, ok) = (start.elapsed().as_secs_f32(), code.is_ok());
+                tracing::info!(seconds, ok, "compiled a component");
+                code
+            }
         };
-        let code = self.cache.get_or_insert(Kind::Component, bytes, compile)?;
-        let component = load::component(&self.engine, &code)?;
+        let code = line.cache.get_or_insert(job.kind, bytes, compile)?;
+        let component = load::component(&line.engine, &code)?;
         Ok(Compiled { component, runtime })
     }
 
-    fn compile(&self, job: Job, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
-        // A large component is data for the most part: read, copied and written once each.
-        let memory = Bytes(limits::COMPILE_MEMORY_BYTES.saturating_add(4 * wasm.len() as u64));
-        let budget = Budget {
-            cpu: limits::COMPILE_CPU,
-            memory,
-            output: Bytes(limits::COMPILED_BYTES),
+    /// The runtime's code, compiled at its first use on this machine (about twenty seconds), loaded
+    /// at its first use in this process.
+    ///
+    /// # Errors
+    /// The cache fails.
+    pub fn runtime(&self, metering: Metering) -> Result<Module, CompileError> {
+        let line = self.line(metering)?;
+        let mut loaded = line.runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = loaded.as_ref() {
+            return Ok(module.clone());
+        }
+        let job = Job {
+            kind: Kind::Module,
+            metering,
         };
-        let mut code = Vec::new();
-        self.worker
-            .run(job.name(), &budget, &[wasm])?
-            .read_to_end(&mut code)
-            .map_err(WorkerError::from)?;
-        Ok(code)
+        let compile = || {
+            tracing::info!("compiling the model runtime, once per machine");
+            let start = Instant::now();
+            let memory = Bytes(limits::COMPILE_MEMORY_BYTES);
+            let code = self.compile(job, runtime::CODE, budget(limits::COMPILE_CPU, memory));
+            tracing::info!(
+                seconds = start.elapsed().as_secs_f32(),
+                "compiled the model runtime"
+            );
+            code
+        };
+        let code = line.cache.get_or_insert(job.kind, runtime::CODE, compile)?;
+        let module = load::module(&line.engine, &code)?;
+        Ok(loaded.insert(module).clone())
     }
 
     /// How workers are started.
@@ -144,31 +209,46 @@ impl Compiler {
         &self.worker
     }
 
-    /// The runtime's code, compiled at its first use on this machine (about ten seconds), loaded
-    /// at its first use in this process.
-    ///
-    /// # Errors
-    /// The cache fails.
-    pub fn runtime(&self) -> Result<Module, CompileError> {
-        let mut loaded = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = loaded.as_ref() {
-            return Ok(module.clone());
+    fn line(&self, metering: Metering) -> Result<&Line, CompileError> {
+        match (metering, self.fuel.get()) {
+            (Metering::Epochs, _) => Ok(&self.epochs),
+            (Metering::Fuel, Some(line)) => Ok(line),
+            (Metering::Fuel, None) => {
+                let line = Line::new(&self.sandbox, metering, &self.worker, self.cache_size)?;
+                Ok(self.fuel.get_or_init(|| line))
+            }
         }
-        let compile = || {
-            tracing::info!("compiling the model runtime, once per machine");
-            let start = Instant::now();
-            let code = self.compile(Job::Module, runtime::CODE);
-            tracing::info!(
-                seconds = start.elapsed().as_secs_f32(),
-                "compiled the model runtime"
-            );
-            code
+    }
+
+    fn compile(&self, job: Job, wasm: &[u8], budget: Budget) -> Result<Vec<u8>, CompileError> {
+        // A large component is data for the most part: read, copied and written once each.
+        let copies = 4 * wasm.len() as u64;
+        let budget = Budget {
+            memory: Bytes(budget.memory.0.saturating_add(copies)),
+            ..budget
         };
-        let code = self
-            .cache
-            .get_or_insert(Kind::Module, runtime::CODE, compile)?;
-        let module = load::module(&self.engine, &code)?;
-        Ok(loaded.insert(module).clone())
+        let mut code = Vec::new();
+        self.worker
+            .run(&job.arguments(), &budget, &[wasm])?
+            .read_to_end(&mut code)
+            .map_err(WorkerError::from)?;
+        Ok(code)
+    }
+}
+
+impl Line {
+    fn new(
+        sandbox: &Sandbox,
+        metering: Metering,
+        worker: &Worker,
+        cache_size: Bytes,
+    ) -> Result<Self, CompileError> {
+        let engine = sandbox.engine(metering)?.clone();
+        Ok(Self {
+            cache: Cache::open(&worker.cache_dir, cache_size, &engine)?,
+            engine,
+            runtime: Mutex::new(None),
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::compile::{CompileError, Compiler};
 use crate::limits::Limits;
 use crate::sandbox::Sandbox;
 use crate::sandbox::compute::Tenant;
+use crate::sandbox::engine::Metering;
 use crate::sandbox::function::Function;
 use crate::sandbox::invoke::Fault;
 use crate::text;
@@ -88,7 +89,11 @@ impl Deployer {
                 limit: limits.memory,
             });
         }
-        let compiled = self.compiler.component(package)?;
+        let metering = match limits.fuel {
+            Some(_) => Metering::Fuel,
+            None => Metering::Epochs,
+        };
+        let compiled = self.compiler.component(package, metering)?;
         let gate = Gate::new(limits.concurrency);
         let sandbox = Arc::clone(&self.sandbox);
         let function = Function::new(

@@ -12,6 +12,7 @@ use crate::media;
 use crate::model::package::Package;
 use crate::sandbox::bindings::Media;
 use crate::sandbox::compute::Tenant;
+use crate::sandbox::engine::Metering;
 use crate::sandbox::function::Function;
 use crate::sandbox::invoke::{Answer, Call};
 use crate::text;
@@ -34,7 +35,7 @@ pub(super) async fn check(
 
 fn deploy(packer: &Packer, packed: &Packed) -> Result<Function, PackError> {
     let package = Package::parse(packed.bytes.clone())?;
-    let compiled = packer.compiler.component(&package)?;
+    let compiled = packer.compiler.component(&package, Metering::Epochs)?;
     let tenant = Tenant {
         name: "pack".into(),
         weight: 1,

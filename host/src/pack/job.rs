@@ -15,6 +15,7 @@ use super::PackError;
 use super::loader::{self, LoadError, Loaded, Loader};
 use crate::limits::{self, Bytes, Limits};
 use crate::sandbox::Sandbox;
+use crate::sandbox::engine::Metering;
 use crate::worker::{Budget, Worker, WorkerError};
 
 /// What the job is called on the command line of a worker.
@@ -45,7 +46,7 @@ pub(super) fn load(
     let header = header(&order);
     let length = length(&header);
     let output = worker
-        .run(NAME, &budget(limits, model), &[&length, &header, model])
+        .run(&[NAME], &budget(limits, model), &[&length, &header, model])
         .map_err(|error| explain(error, limits))?;
     read_loaded(output).map_err(PackError::Guest)
 }
@@ -59,7 +60,10 @@ impl Load {
     /// # Errors
     /// The runtime does not compile: our bug.
     pub fn new(sandbox: &Sandbox, code: Module) -> Result<Self, String> {
-        let loader = Loader::new(sandbox.engine(), code);
+        let engine = sandbox
+            .engine(Metering::Epochs)
+            .map_err(|error| error.to_string())?;
+        let loader = Loader::new(engine, code);
         loader.map(Self).map_err(|error| format!("{error:#}"))
     }
 

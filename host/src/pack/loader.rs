@@ -258,11 +258,7 @@ impl Guest {
                 .memory
                 .write(&mut self.store, at as usize, bytes)
                 .is_ok();
-        if fits {
-            Ok(at)
-        } else {
-            Err(LoadError::Memory)
-        }
+        if fits { Ok(at) } else { Err(LoadError::Memory) }
     }
 
     fn read_slice(&self, address_and_length: u64) -> Result<Vec<u8>, LoadError> {

@@ -27,6 +27,7 @@ use crate::model::metadata::Metadata;
 use crate::model::package::PackageError;
 use crate::model::runtime;
 use crate::sandbox::Sandbox;
+use crate::sandbox::engine::Metering;
 use crate::worker::WorkerError;
 use config::ModelConfig;
 
@@ -111,7 +112,7 @@ impl Packer {
     /// The model does not load within the limits, or answers an example wrong.
     pub async fn pack(&self, onnx: &[u8], config: &ModelConfig) -> Result<Packed, PackError> {
         // The worker finds it in the cache.
-        self.compiler.runtime()?;
+        self.compiler.runtime(Metering::Epochs)?;
         let worker = self.compiler.worker();
         let loaded = job::load(worker, onnx, config.pipeline(), &self.limits)?;
         let metadata = metadata(onnx, config, loaded.signature.clone());

@@ -4,16 +4,48 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::limits;
 
-/// An engine with pooled instances, copy-on-write images and epoch interruption.
-pub(super) fn new() -> Result<Engine> {
-    Engine::new(&config())
+/// What the code of guests counts while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Metering {
+    /// Nothing: it looks at the epoch, from time to time.
+    Epochs,
+    /// Also its instructions, for budgets that are the same on every machine.
+    Fuel,
 }
 
-fn config() -> Config {
+impl Metering {
+    /// Its name on the command line of a worker.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epochs => "epochs",
+            Self::Fuel => "fuel",
+        }
+    }
+}
+
+/// Where the memory of instances comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Allocation {
+    /// From a pool that is reserved at the start: for those that serve.
+    Pooled,
+    /// From the kernel: for those that make few instances or none.
+    OnDemand,
+}
+
+/// An engine with copy-on-write images and epoch interruption.
+pub(super) fn new(metering: Metering, allocation: Allocation) -> Result<Engine> {
+    let mut config = config(metering);
+    if let Allocation::Pooled = allocation {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    }
+    Engine::new(&config)
+}
+
+fn config(metering: Metering) -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()))
         .epoch_interruption(true)
+        .consume_fuel(metering == Metering::Fuel)
         .max_wasm_stack(limits::GUEST_STACK_BYTES)
         .async_stack_size(limits::FIBER_STACK_BYTES)
         // A fiber's stack has held another tenant's values.

@@ -37,7 +37,7 @@ impl Function {
         tenant: Tenant,
         limits: Limits,
     ) -> Result<Self> {
-        let mut linker = Linker::new(sandbox.engine());
+        let mut linker = Linker::new(component.engine());
         if let Some(module) = runtime {
             linker.root().module(RUNTIME_IMPORT, module)?;
         }

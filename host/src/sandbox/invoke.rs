@@ -53,6 +53,9 @@ pub enum Fault {
     /// The CPU limit stopped the guest.
     #[error("the CPU limit stopped the guest")]
     CpuLimit,
+    /// The guest's fuel is used up.
+    #[error("the guest's fuel is used up")]
+    FuelLimit,
     /// The wall deadline passed.
     #[error("the deadline passed")]
     Timeout,
@@ -92,6 +95,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// The most memory that was in use.
     pub memory: Bytes,
+    /// Instructions, if they are counted.
+    pub fuel: u64,
 }
 
 /// An outcome with its cost.
@@ -136,6 +141,7 @@ struct Shared {
     guest_nanos: AtomicU64,
     /// Taken by the invocation itself at its end: its last slice is not finished by then.
     cpu_nanos: AtomicU64,
+    fuel: AtomicU64,
 }
 
 /// Why the epoch callback stopped a guest.
@@ -196,6 +202,8 @@ impl Invocation {
         let _permit = permit;
         store_nanos(&self.shared.queue_nanos, self.submitted);
         let mut store = self.store();
+        self.fill(&mut store)
+            .map_err(|error| Fault::Host(format!("{error:#}")))?;
         let start = Instant::now();
         let instance = self.pre.instantiate_async(&mut store).await;
         store_nanos(&self.shared.instantiate_nanos, start);
@@ -203,12 +211,20 @@ impl Invocation {
         let start = Instant::now();
         let answer = call(&mut store, &instance, self.call).await;
         store_nanos(&self.shared.guest_nanos, start);
+        if let (Some(fuel), Ok(left)) = (self.limits.fuel, store.get_fuel()) {
+            self.shared.fuel.store(fuel.saturating_sub(left), Relaxed);
+        }
         // Giving back the instance's memory is part of the bill.
         drop(store);
         self.shared
             .cpu_nanos
             .store(nanos(self.shared.meter.spent_in_slice()), Relaxed);
         answer.map_err(|error| self.shared.classify(&error))?
+    }
+
+    /// Its budget of instructions, if it has one.
+    fn fill(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        self.limits.fuel.map_or(Ok(()), |fuel| store.set_fuel(fuel))
     }
 
     fn store(&self) -> Store<State> {
@@ -293,6 +309,7 @@ impl Shared {
             guest: read(&self.guest_nanos),
             cpu: read(&self.cpu_nanos).max(self.meter.spent()),
             memory: self.memory.high_water(),
+            fuel: self.fuel.load(Relaxed),
         }
     }
 
@@ -312,6 +329,7 @@ impl Shared {
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => Fault::StackExhausted,
+            Some(Trap::OutOfFuel) => Fault::FuelLimit,
             Some(trap) => Fault::Trap(trap.to_string()),
             None => classify_text(format!("{error:#}")),
         }

@@ -17,17 +17,21 @@ pub mod meter;
 pub mod ticker;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use compute::Compute;
+use engine::{Allocation, Metering};
 use ticker::Ticker;
 use wasmtime::Engine;
 
-/// An engine, the thread that ticks it and the threads that run guests.
+/// An engine for each kind of metering, the threads that tick them and those that run guests.
 pub struct Sandbox {
-    engine: Engine,
+    epochs: Engine,
+    /// Made when the first component wants it.
+    fuel: OnceLock<Engine>,
+    allocation: Allocation,
     compute: Compute,
-    ticker: Mutex<Ticker>,
+    tickers: Mutex<Vec<Ticker>>,
 }
 
 impl Sandbox {
@@ -36,13 +40,45 @@ impl Sandbox {
     /// # Errors
     /// The engine's configuration does not fit this machine, or threads cannot be started.
     pub fn new(compute_threads: usize) -> Result<Arc<Self>, SandboxError> {
-        let engine = engine::new().map_err(|error| SandboxError(format!("{error:#}")))?;
-        let ticker = Ticker::start(&engine)?;
+        Self::with(Allocation::Pooled, compute_threads)
+    }
+
+    /// For a process that compiles, or calls guests itself.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn without_compute() -> Result<Arc<Self>, SandboxError> {
+        Self::with(Allocation::OnDemand, 0)
+    }
+
+    fn with(allocation: Allocation, compute_threads: usize) -> Result<Arc<Self>, SandboxError> {
+        let epochs = new_engine(Metering::Epochs, allocation)?;
+        let tickers = Mutex::new(vec![Ticker::start(&epochs)?]);
         Ok(Arc::new(Self {
-            engine,
+            epochs,
+            fuel: OnceLock::new(),
+            allocation,
             compute: Compute::start(compute_threads)?,
-            ticker: Mutex::new(ticker),
+            tickers,
         }))
+    }
+
+    /// The engine that components must be compiled for.
+    ///
+    /// # Errors
+    /// There is none yet and it cannot be made.
+    pub fn engine(&self, metering: Metering) -> Result<&Engine, SandboxError> {
+        if metering == Metering::Epochs {
+            return Ok(&self.epochs);
+        }
+        // Locked, so that two do not make it at once.
+        let mut tickers = self.tickers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = self.fuel.get() {
+            return Ok(engine);
+        }
+        let engine = new_engine(metering, self.allocation)?;
+        tickers.push(Ticker::start(&engine)?);
+        Ok(self.fuel.get_or_init(|| engine))
     }
 
     /// Replaces all threads by new ones, which inherit what binds the calling thread. Guests that
@@ -52,15 +88,19 @@ impl Sandbox {
     /// Threads cannot be started.
     pub fn restart(&self) -> Result<(), SandboxError> {
         self.compute.restart()?;
-        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
-        *ticker = Ticker::start(&self.engine)?;
+        let mut tickers = self.tickers.lock().unwrap_or_else(PoisonError::into_inner);
+        let engines = [Some(&self.epochs), self.fuel.get()];
+        *tickers = engines
+            .into_iter()
+            .flatten()
+            .map(Ticker::start)
+            .collect::<io::Result<_>>()?;
         Ok(())
     }
+}
 
-    /// The engine that components must be compiled for.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
+fn new_engine(metering: Metering, allocation: Allocation) -> Result<Engine, SandboxError> {
+    engine::new(metering, allocation).map_err(|error| SandboxError(format!("{error:#}")))
 }
 
 /// The sandbox cannot be set up on this machine.

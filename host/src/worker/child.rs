@@ -26,7 +26,11 @@ pub fn confine(budget: &Budget) -> Result<(), String> {
         (Resource::Data, budget.memory.0),
         (Resource::Fsize, budget.output.0),
     ]);
-    match wall.close().gaps().find(|(layer, _)| *layer == Layer::ResourceLimits) {
+    match wall
+        .close()
+        .gaps()
+        .find(|(layer, _)| *layer == Layer::ResourceLimits)
+    {
         Some((_, reason)) => Err(reason.to_owned()),
         None => Ok(()),
     }

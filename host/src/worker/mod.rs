@@ -83,7 +83,7 @@ impl Worker {
     ///
     /// # Errors
     /// The job refused its input, needed more than its budget, or its process died.
-    pub fn run(&self, job: &str, budget: &Budget, input: &[&[u8]]) -> Result<File, WorkerError> {
+    pub fn run(&self, job: &[&str], budget: &Budget, input: &[&[u8]]) -> Result<File, WorkerError> {
         let mut output = in_memory("result")?;
         let child = self.start(job, budget, input_file(input)?, output.try_clone()?)?;
         let ended = wait(child, budget.wall())?;
@@ -102,14 +102,14 @@ impl Worker {
 
     fn start(
         &self,
-        job: &str,
+        job: &[&str],
         budget: &Budget,
         input: File,
         output: File,
     ) -> Result<Child, WorkerError> {
         let child = Command::new(&self.program)
             .arg("worker")
-            .arg(job)
+            .args(job)
             .args(["--cpu-seconds", &budget.cpu_seconds().to_string()])
             .args(["--memory-bytes", &budget.memory.0.to_string()])
             .args(["--output-bytes", &budget.output.0.to_string()])
@@ -185,7 +185,12 @@ fn explain(status: ExitStatus, log: &str, budget: &Budget) -> WorkerError {
         return WorkerError::Output(budget.output);
     }
     // What Rust prints when the kernel refuses memory.
-    if log.contains("memory allocation of") || log.contains("Cannot allocate memory") {
+    let refusals = [
+        "memory allocation of",
+        "out of memory",
+        "Cannot allocate memory",
+    ];
+    if refusals.iter().any(|refusal| log.contains(refusal)) {
         return WorkerError::Memory(budget.memory);
     }
     let is_said = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: ");
