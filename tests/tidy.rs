@@ -109,7 +109,14 @@ fn only_the_server_knows_http() {
 fn only_what_is_about_files_reads_files() {
     only_in(
         &["fs"],
-        &["model/", "compile/", "pack/", "cli/", "config.rs"],
+        &[
+            "model/",
+            "compile/",
+            "pack/",
+            "cli/",
+            "config.rs",
+            "memory.rs",
+        ],
     );
 }
 

@@ -12,6 +12,7 @@ pub mod config;
 pub mod error;
 pub mod limits;
 pub mod media;
+pub mod memory;
 pub mod model;
 pub mod pack;
 pub mod sandbox;

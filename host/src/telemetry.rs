@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry as Exposition, Unit};
 
+use crate::limits::Bytes;
+use crate::memory::Budget;
 use crate::model::registry::Registry;
 use crate::sandbox::invoke::Usage;
 
@@ -39,6 +41,8 @@ pub struct Metrics {
     memory: Family<ModelLabel, Gauge>,
     waiting: Family<ModelLabel, Gauge>,
     running: Family<ModelLabel, Gauge>,
+    memory_budget: Gauge,
+    memory_reserved: Gauge,
 }
 
 impl Metrics {
@@ -56,6 +60,8 @@ impl Metrics {
             memory: Family::default(),
             waiting: Family::default(),
             running: Family::default(),
+            memory_budget: Gauge::default(),
+            memory_reserved: Gauge::default(),
         };
         metrics.register();
         for model in registry.iter() {
@@ -82,6 +88,8 @@ impl Metrics {
             memory,
             waiting,
             running,
+            memory_budget,
+            memory_reserved,
         } = self;
         exposition.register(
             "requests",
@@ -130,6 +138,18 @@ impl Metrics {
             "Requests that hold a permit",
             running.clone(),
         );
+        exposition.register_with_unit(
+            "memory_budget",
+            "Memory that requests may take together",
+            Unit::Bytes,
+            memory_budget.clone(),
+        );
+        exposition.register_with_unit(
+            "memory_reserved",
+            "Memory reserved by requests and by answers on their way",
+            Unit::Bytes,
+            memory_reserved.clone(),
+        );
     }
 
     fn begin(&self, label: &ModelLabel) {
@@ -141,7 +161,10 @@ impl Metrics {
     }
 
     /// The text that Prometheus scrapes.
-    pub fn encode(&self, registry: &Registry) -> String {
+    pub fn encode(&self, registry: &Registry, budget: &Budget) -> String {
+        let bytes = |bytes: Bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX);
+        self.memory_budget.set(bytes(budget.total()));
+        self.memory_reserved.set(bytes(budget.reserved()));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for model in registry.iter() {
             let label = ModelLabel {

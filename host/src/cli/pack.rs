@@ -132,9 +132,9 @@ pub(super) fn spinner(message: String) -> ProgressBar {
 }
 
 fn memory(text: &str) -> Result<Bytes, String> {
-    let size = text.parse::<bytesize::ByteSize>()?.as_u64();
-    match size > limits::PACK_MEMORY_BYTES {
+    let size = text.parse::<Bytes>()?;
+    match size.0 > limits::PACK_MEMORY_BYTES {
         true => Err("a 32-bit guest has at most 4095MiB".into()),
-        false => Ok(Bytes(size)),
+        false => Ok(size),
     }
 }

@@ -89,7 +89,7 @@ impl Deployer {
             });
         }
         let compiled = self.compiler.component(package)?;
-        let gate = Gate::new(limits.concurrency);
+        let gate = Gate::new(&limits);
         let sandbox = Arc::clone(&self.sandbox);
         let function = Function::new(
             sandbox,
