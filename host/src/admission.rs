@@ -225,8 +225,11 @@ impl Pace {
     /// Two threads may read the same mean, and one hold is lost: it is a mean.
     fn learn(&self, hold: Duration) {
         let hold = u64::try_from(hold.as_nanos()).unwrap_or(u64::MAX);
-        let mean = self.0.load(Relaxed);
-        self.0.store(mean - mean / 8 + hold / 8, Relaxed);
+        let mean = match self.0.load(Relaxed) {
+            0 => hold,
+            mean => mean - mean / 8 + hold / 8,
+        };
+        self.0.store(mean, Relaxed);
     }
 }
 
