@@ -112,7 +112,7 @@ fn a_full_component_refuses_before_the_body_is_sent() {
 }
 
 #[test]
-fn a_request_that_waits_too_long_is_refused_and_one_that_waits_less_is_answered() {
+fn a_request_that_waits_too_long_is_refused() {
     let limits = format!("{ENDLESS}concurrency = 1");
     let host = guests(&[("own", guest::SPIN, limits)]).up().serve();
     let client = host.client();
