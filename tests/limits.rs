@@ -183,7 +183,7 @@ fn requests_beyond_the_queue_are_told_to_come_back() {
     assert!(!ran.is_empty());
     for answer in busy {
         answer.error(429, "quota");
-        assert_eq!(answer.header("retry-after"), "1");
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     }
     for answer in ran {
         answer.error(504, "cpu_limit");

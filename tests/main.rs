@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod admission;
 mod density;
 mod errors;
 mod fuel;

@@ -118,6 +118,7 @@ fn only_what_is_about_files_reads_files() {
             // Files in memory, and a try whether files can be opened.
             "worker/",
             "harden/mod.rs",
+            "memory.rs",
         ],
     );
 }

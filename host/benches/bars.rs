@@ -32,8 +32,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use glovebox::admission::Admission;
 use glovebox::compile::{self, Compiler};
 use glovebox::limits::{self, Bytes, Limits};
+use glovebox::memory::Budget;
 use glovebox::model::package::Package;
 use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
@@ -176,7 +178,8 @@ async fn instances(name: &str, model: &Model) {
 }
 
 async fn http(wine: Model, tiny: Model) {
-    let state = Arc::new(State::new(Registry::new([wine, tiny])));
+    let admission = Admission::new(Budget::available().unwrap(), []);
+    let state = Arc::new(State::new(Registry::new([wine, tiny]), admission));
     let server = Server::bind(([127, 0, 0, 1], 0).into(), state)
         .await
         .unwrap();

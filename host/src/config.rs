@@ -9,7 +9,7 @@ use std::{fs, io};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::limits::{Bytes, Limits};
+use crate::limits::{self, Bytes, Limits};
 use crate::text;
 
 /// A component to be served.
@@ -40,6 +40,8 @@ pub struct LimitSettings {
     #[serde(default, with = "humantime_serde")]
     timeout: Option<Duration>,
     concurrency: Option<usize>,
+    body: Option<Bytes>,
+    output: Option<Bytes>,
     tenant: Option<String>,
     weight: Option<u32>,
 }
@@ -154,7 +156,27 @@ struct Tools {
 
 impl LimitSettings {
     /// The limits of a component whose image has `image`, with defaults for what is not given.
-    pub fn resolve(&self, image: Bytes) -> Limits {
+    ///
+    /// # Errors
+    /// Requests at once with all their memory do not fit into `share`: a line with the arithmetic.
+    pub fn resolve(&self, image: Bytes, share: Bytes) -> Result<Limits, String> {
+        let limits = self.limits(image);
+        let fitting = usize::try_from(share.0 / limits.footprint().0).unwrap_or(usize::MAX);
+        let concurrency = match self.concurrency {
+            Some(concurrency) => concurrency,
+            None => limits.concurrency.min(fitting).max(1),
+        };
+        let limits = Limits {
+            concurrency,
+            ..limits
+        };
+        match concurrency <= fitting {
+            true => Ok(limits),
+            false => Err(too_much(&limits, share)),
+        }
+    }
+
+    fn limits(&self, image: Bytes) -> Limits {
         let defaults = Limits::for_image(image.0);
         Limits {
             memory: self.memory.unwrap_or(defaults.memory),
@@ -162,6 +184,8 @@ impl LimitSettings {
             fuel: self.fuel,
             timeout: self.timeout.unwrap_or(defaults.timeout),
             concurrency: self.concurrency.unwrap_or(defaults.concurrency),
+            body: self.body.unwrap_or(defaults.body),
+            output: self.output.unwrap_or(defaults.output),
         }
     }
 
@@ -186,6 +210,26 @@ impl LimitSettings {
             _ => Ok(()),
         }
     }
+}
+
+fn too_much(limits: &Limits, share: Bytes) -> String {
+    let Limits {
+        memory,
+        concurrency,
+        body,
+        output,
+        ..
+    } = limits;
+    let footprint = limits.footprint();
+    let all = Bytes(footprint.0.saturating_mul(*concurrency as u64));
+    format!(
+        "concurrency {concurrency} x {footprint} a request = {all}, but there are {share}; a request \
+         is memory {memory} + {} x body {body} + {} x output {output} + {}: lower one of them, or \
+         raise --memory-budget",
+        limits::BYTES_PER_BODY_BYTE,
+        limits::BYTES_PER_OUTPUT_BYTE,
+        Bytes(limits::FIBER_STACK_BYTES as u64 + limits::REQUEST_BYTES)
+    )
 }
 
 /// Reads a manifest; paths in it are relative to its folder.

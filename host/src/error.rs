@@ -3,6 +3,8 @@
 //! A client gets a code, a text and the request's id. Text from a guest is only passed on where
 //! the guest explains what is wrong with the input, and never raw. Details go to the log.
 
+use std::time::Duration;
+
 use glovebox_protocol as protocol;
 use hyper::StatusCode;
 
@@ -36,12 +38,12 @@ pub enum RequestError {
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     SlowBody,
-    /// The model has as many requests as it may.
+    /// The model has as many requests as it may; when to come back.
     #[error("this model has too many requests waiting; try again later")]
-    Quota,
-    /// The host has as many requests as it can.
+    Quota(Duration),
+    /// The host has as many requests as it can; when to come back.
     #[error("the host is busy; try again later")]
-    Overload,
+    Overload(Duration),
     /// The guest failed.
     #[error("the model failed")]
     ModelFailed,
@@ -86,8 +88,8 @@ impl RequestError {
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::TooLarge(_) => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::SlowBody => ("slow_body", StatusCode::REQUEST_TIMEOUT),
-            Self::Quota => ("quota", StatusCode::TOO_MANY_REQUESTS),
-            Self::Overload => ("overload", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Quota(_) => ("quota", StatusCode::TOO_MANY_REQUESTS),
+            Self::Overload(_) => ("overload", StatusCode::SERVICE_UNAVAILABLE),
             Self::ModelFailed => ("model_failed", StatusCode::BAD_GATEWAY),
             Self::Trap => ("trap", StatusCode::BAD_GATEWAY),
             Self::MemoryLimit => ("memory_limit", StatusCode::BAD_GATEWAY),
@@ -101,9 +103,12 @@ impl RequestError {
         }
     }
 
-    /// Whether the same request may succeed a moment later.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Quota | Self::Overload)
+    /// Whole seconds after which the same request may succeed, at least one.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Quota(time) | Self::Overload(time) => Some(time.as_secs() + 1),
+            _ => None,
+        }
     }
 }
 
@@ -122,7 +127,7 @@ impl From<Fault> for RequestError {
             Fault::OutputTooLarge => Self::OutputTooLarge,
             Fault::Trap(_) => Self::Trap,
             Fault::BadOutput(_) => Self::BadOutput,
-            Fault::Exhausted => Self::Overload,
+            Fault::Exhausted => Self::Overload(Duration::ZERO),
             Fault::Host(_) => Self::Internal,
         }
     }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod harden;
 pub mod limits;
 pub mod media;
+pub mod memory;
 pub mod model;
 pub mod pack;
 pub mod sandbox;

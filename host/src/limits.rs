@@ -13,10 +13,18 @@ const GIB: u64 = 1 << 30;
 /// How long guest code runs before the next tenant's turn; the grain of CPU limits.
 pub const TICK: Duration = Duration::from_millis(1);
 
-/// Largest request body; also bounds what is lowered into a guest.
-pub const BODY_BYTES: u64 = 64 * MIB;
-/// What a guest may return in one call.
-pub const OUTPUT_BYTES: usize = (64 * MIB) as usize;
+/// What a byte of a body can become on the host: itself and its tensor. `1,` is an FP64 of 8 bytes.
+pub const BYTES_PER_BODY_BYTE: u64 = 1 + 4;
+/// What a byte of output can become on the host: itself and its JSON. A BOOL is `false,`.
+pub const BYTES_PER_OUTPUT_BYTE: u64 = 1 + 6;
+/// What a request takes besides, at most: names and shapes of as many tensors as the protocol takes,
+/// and the store of an instance.
+pub const REQUEST_BYTES: u64 = 2 * MIB;
+/// The part of the available memory that requests may take. The rest is for connections, files in
+/// the page cache and what the allocator does not give back.
+pub const MEMORY_PERCENT: u64 = 80;
+/// Memory is reserved in steps of this, so that a semaphore can count it.
+pub const MEMORY_STEP: Bytes = Bytes(MIB);
 /// A request's header section; clients of the protocol send a few hundred bytes.
 pub const HEADER_BYTES: usize = (16 * KIB) as usize;
 /// From the first byte of a request to the end of its headers.
@@ -31,6 +39,10 @@ pub const STREAMS: u32 = 100;
 pub const QUEUE_TIME: Duration = Duration::from_secs(5);
 /// Requests waiting for a permit, for each permit that there is.
 pub const QUEUE_PER_PERMIT: usize = 16;
+/// The longest that a refused client is told to stay away: by then everything has changed.
+pub const RETRY_TIME: Duration = Duration::from_secs(30);
+/// One over the part of the host that a tenant may hold while there are others.
+pub const TENANT_SHARE: u32 = 2;
 /// Instances alive at once, over all components. Each reserves address space, not memory.
 pub const INSTANCES: u32 = 256;
 /// How long a client may use a connection that it has when draining begins.
@@ -108,6 +120,10 @@ pub struct Limits {
     pub timeout: Duration,
     /// Requests of this component in the sandbox at once.
     pub concurrency: usize,
+    /// The body of one request; also bounds what is lowered into the guest.
+    pub body: Bytes,
+    /// What the guest may return in one call.
+    pub output: Bytes,
 }
 
 impl Limits {
@@ -119,6 +135,10 @@ impl Limits {
     pub const TIMEOUT: Duration = Duration::from_secs(30);
     /// Default of `concurrency`.
     pub const CONCURRENCY: usize = 8;
+    /// Default of `body`: some ten pictures of 224 x 224 as numbers of JSON.
+    pub const BODY: Bytes = Bytes(16 * MIB);
+    /// Default of `output`.
+    pub const OUTPUT: Bytes = Bytes(16 * MIB);
 
     /// The defaults for a component whose image has `image_bytes`.
     pub fn for_image(image_bytes: u64) -> Self {
@@ -128,7 +148,20 @@ impl Limits {
             fuel: None,
             timeout: Self::TIMEOUT,
             concurrency: Self::CONCURRENCY,
+            body: Self::BODY,
+            output: Self::OUTPUT,
         }
+    }
+
+    /// The most memory that one request can take, whatever its client and its guest do; in whole
+    /// steps.
+    pub fn footprint(&self) -> Bytes {
+        let body = self.body.0.saturating_mul(BYTES_PER_BODY_BYTE);
+        let output = self.output.0.saturating_mul(BYTES_PER_OUTPUT_BYTE);
+        let fixed = FIBER_STACK_BYTES as u64 + REQUEST_BYTES;
+        let parts = [self.memory.0, body, output, fixed];
+        let bytes = parts.into_iter().fold(0, u64::saturating_add);
+        Bytes(bytes.div_ceil(MEMORY_STEP.0).saturating_mul(MEMORY_STEP.0))
     }
 
     /// For work that its owner waits for: packing, and one inference on the command line.
@@ -139,6 +172,8 @@ impl Limits {
             fuel: None,
             timeout: cpu * 4,
             concurrency: 1,
+            body: Bytes(64 * MIB),
+            output: Bytes(64 * MIB),
         }
     }
 }
@@ -151,12 +186,17 @@ impl fmt::Display for Limits {
             fuel,
             timeout,
             concurrency,
+            body,
+            output,
         } = self;
         write!(f, "memory {memory}, cpu {cpu:?}, ")?;
         if let Some(fuel) = fuel {
             write!(f, "fuel {fuel}, ")?;
         }
-        write!(f, "timeout {timeout:?}, concurrency {concurrency}")
+        write!(
+            f,
+            "timeout {timeout:?}, concurrency {concurrency}, body {body}, output {output}"
+        )
     }
 }
 
@@ -191,7 +231,8 @@ impl FromStr for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }

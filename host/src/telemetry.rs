@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry as Exposition, Unit};
 
 use crate::harden::{Layer, Wall};
+use crate::limits::Bytes;
+use crate::memory::Budget;
 use crate::model::registry::Registry;
 use crate::sandbox::invoke::Usage;
 
@@ -47,6 +49,8 @@ pub struct Metrics {
     waiting: Family<ModelLabel, Gauge>,
     running: Family<ModelLabel, Gauge>,
     hardening: Family<LayerLabel, Gauge>,
+    memory_budget: Gauge,
+    memory_reserved: Gauge,
 }
 
 impl Metrics {
@@ -66,6 +70,8 @@ impl Metrics {
             waiting: Family::default(),
             running: Family::default(),
             hardening: Family::default(),
+            memory_budget: Gauge::default(),
+            memory_reserved: Gauge::default(),
         };
         metrics.register();
         for model in registry.iter() {
@@ -94,6 +100,8 @@ impl Metrics {
             waiting,
             running,
             hardening,
+            memory_budget,
+            memory_reserved,
         } = self;
         exposition.register(
             "requests",
@@ -152,6 +160,18 @@ impl Metrics {
             "Layers of the wall around the process: 1 if it stands",
             hardening.clone(),
         );
+        exposition.register_with_unit(
+            "memory_budget",
+            "Memory that requests may take together",
+            Unit::Bytes,
+            memory_budget.clone(),
+        );
+        exposition.register_with_unit(
+            "memory_reserved",
+            "Memory reserved by requests and by answers on their way",
+            Unit::Bytes,
+            memory_reserved.clone(),
+        );
     }
 
     fn begin(&self, label: &ModelLabel) {
@@ -175,7 +195,10 @@ impl Metrics {
     }
 
     /// The text that Prometheus scrapes.
-    pub fn encode(&self, registry: &Registry) -> String {
+    pub fn encode(&self, registry: &Registry, budget: &Budget) -> String {
+        let bytes = |bytes: Bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX);
+        self.memory_budget.set(bytes(budget.total()));
+        self.memory_reserved.set(bytes(budget.reserved()));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for model in registry.iter() {
             let label = ModelLabel {

@@ -12,14 +12,38 @@ pub(crate) fn encode(
     body: &impl Serialize,
     tensors: &[Tensor],
 ) -> Result<Vec<u8>, Error> {
-    // Text takes one to five times the room of the elements; growing from there is cheap.
-    let capacity = tensors.iter().map(|tensor| tensor.data.len()).sum();
-    let mut text = Vec::with_capacity(capacity);
+    // Room for the longest text that the elements can have: growing would hold two copies at
+    // times, and room that is not used costs nothing.
+    let capacity = tensors.iter().map(longest).fold(0, usize::saturating_add);
+    let mut text = Vec::new();
+    // Without it the text grows as it must.
+    let _ = text.try_reserve(capacity);
     serde_json::to_writer(&mut text, body).map_err(|error| Error::Json {
         what,
         problem: crate::quote::json_problem(&error),
     })?;
     Ok(text)
+}
+
+/// The most bytes that a tensor's elements take as JSON, commas included.
+fn longest(tensor: &Tensor) -> usize {
+    let element = match tensor.datatype {
+        Datatype::Bool => "false,".len(),
+        Datatype::Uint8 => "255,".len(),
+        Datatype::Int8 => "-128,".len(),
+        Datatype::Uint16 => "65535,".len(),
+        Datatype::Int16 => "-32768,".len(),
+        Datatype::Uint32 => "4294967295,".len(),
+        Datatype::Int32 => "-2147483648,".len(),
+        Datatype::Uint64 | Datatype::Int64 => "-9223372036854775808,".len() + 1,
+        Datatype::Fp16 | Datatype::Bf16 | Datatype::Fp32 => "-1.1754944e-38,".len() + 2,
+        Datatype::Fp64 => "-2.2250738585072014e-308,".len(),
+        // A control character is written `\u0001`; the length before an element makes up for its
+        // quotes and comma.
+        Datatype::Bytes => "\\u0001".len(),
+    };
+    let bytes = tensor.datatype.element_bytes().unwrap_or(1);
+    (tensor.data.len() / bytes).saturating_mul(element)
 }
 
 /// A tensor that has a JSON form, checked when it was made.

@@ -45,6 +45,7 @@
 //! | NaN, infinities | written as `null`; `null` is refused on input |
 //! | BYTES | one UTF-8 string for each element |
 //! | FP16, BF16 | no JSON form: refused |
+//! | tensors in one body | at most 1024 |
 //! | parameters of a tensor | read and dropped; `binary_data_size` is refused, as the binary tensor extension is not supported |
 //! | unknown keys | ignored; known keys must not appear twice |
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decoder::{Body, JsonTensor, decode};
+use crate::decoder::{Body, Few, JsonTensor, decode};
 use crate::encoder::{EncodedTensor, encode};
 use crate::parameter::{self, Parameters};
 use crate::{Error, Tensor};
@@ -29,8 +29,8 @@ impl InferRequest {
     /// Any [`Error`] about JSON, datatypes, shapes, data or elements; all are the caller's fault.
     pub fn from_json(body: &[u8]) -> Result<Self, Error> {
         let request: JsonRequest<'_> = decode(body)?;
-        let inputs = request.inputs.into_iter().map(JsonTensor::into_tensor);
-        let outputs = request.outputs.unwrap_or_default().into_iter();
+        let inputs = request.inputs.0.into_iter().map(JsonTensor::into_tensor);
+        let outputs = request.outputs.into_iter().flat_map(|outputs| outputs.0);
         Ok(Self {
             id: request.id,
             inputs: inputs.collect::<Result<_, _>>()?,
@@ -61,8 +61,8 @@ impl InferRequest {
 struct JsonRequest<'a> {
     id: Option<String>,
     #[serde(borrow)]
-    inputs: Vec<JsonTensor<'a>>,
-    outputs: Option<Vec<JsonOutput>>,
+    inputs: Few<JsonTensor<'a>>,
+    outputs: Option<Few<JsonOutput>>,
     #[serde(default, deserialize_with = "parameter::deserialize")]
     parameters: Parameters,
 }
@@ -71,7 +71,7 @@ impl<'a> Body<'a> for JsonRequest<'a> {
     const NAME: &'static str = "inference request";
 
     fn tensors(&self) -> &[JsonTensor<'a>] {
-        &self.inputs
+        &self.inputs.0
     }
 }
 

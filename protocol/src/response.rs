@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decoder::{Body, JsonTensor, decode};
+use crate::decoder::{Body, Few, JsonTensor, decode};
 use crate::encoder::{EncodedTensor, encode};
 use crate::{Error, Tensor};
 
@@ -45,7 +45,7 @@ impl InferResponse {
     /// Any [`Error`] about JSON, datatypes, shapes, data or elements.
     pub fn from_json(body: &[u8]) -> Result<Self, Error> {
         let response: JsonResponse<'_> = decode(body)?;
-        let outputs = response.outputs.into_iter().map(JsonTensor::into_tensor);
+        let outputs = response.outputs.0.into_iter().map(JsonTensor::into_tensor);
         Ok(Self {
             model_name: response.model_name,
             model_version: response.model_version,
@@ -61,14 +61,14 @@ struct JsonResponse<'a> {
     model_version: Option<String>,
     id: Option<String>,
     #[serde(borrow)]
-    outputs: Vec<JsonTensor<'a>>,
+    outputs: Few<JsonTensor<'a>>,
 }
 
 impl<'a> Body<'a> for JsonResponse<'a> {
     const NAME: &'static str = "inference response";
 
     fn tensors(&self) -> &[JsonTensor<'a>] {
-        &self.outputs
+        &self.outputs.0
     }
 }
 

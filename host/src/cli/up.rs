@@ -10,9 +10,11 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, block_on, pack};
+use crate::admission::Admission;
 use crate::config::{self, Build, Component, LimitSettings};
 use crate::harden::{self, Layer, Wall};
-use crate::limits::{self, Limits};
+use crate::limits::{self, Bytes, Limits};
+use crate::memory::Budget;
 use crate::model::package::Package;
 use crate::model::registry::Registry;
 use crate::model::{Deployer, Model};
@@ -34,6 +36,9 @@ pub(super) struct Up {
     /// The wall around the serving process: no file, connection or program can be opened any more
     #[arg(long, value_name = "WALL", value_enum, default_value_t = Harden::BestEffort)]
     harden: Harden,
+    /// Memory for all requests together, such as 4GiB [default: 80 % of what is available]
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<Bytes>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,13 +63,15 @@ impl Up {
             .build()?;
         let wall = self.close(wall)?;
         state.metrics.hardening(&wall);
-        announce(server.address()?, &state.registry, &wall);
+        announce(server.address()?, &state, &wall);
         runtime.block_on(serve(server))
     }
 
     async fn load(&self, deployer: &Deployer) -> Result<(Server, Arc<State>), Failure> {
-        let models = self.models(deployer).await?;
-        let state = Arc::new(State::new(Registry::new(models)));
+        let components = self.components()?;
+        let admission = Admission::new(self.budget()?, tenants(&components));
+        let models = self.models(deployer, &components, &admission).await?;
+        let state = Arc::new(State::new(Registry::new(models), admission));
         let server = Server::bind(self.listen, Arc::clone(&state)).await?;
         Ok((server, state))
     }
@@ -91,32 +98,75 @@ impl Up {
         Ok(wall)
     }
 
-    async fn models(&self, deployer: &Deployer) -> Result<Vec<Model>, Failure> {
-        match self
-            .from
-            .extension()
+    fn extension(&self) -> &str {
+        let extension = self.from.extension();
+        extension
             .and_then(|extension| extension.to_str())
-        {
-            Some("onnx") => Ok(vec![pack_and_deploy(deployer, &self.from).await?]),
-            Some("wasm") => Ok(vec![deploy_file(deployer, &self.from).await?]),
-            _ => self.manifest_models(deployer).await,
+            .unwrap_or_default()
+    }
+
+    /// What the manifest says; nothing if there is none.
+    fn components(&self) -> Result<Vec<Component>, Failure> {
+        match self.extension() {
+            "onnx" | "wasm" => Ok(Vec::new()),
+            _ => Ok(config::read(&self.from)?),
         }
     }
 
-    async fn manifest_models(&self, deployer: &Deployer) -> Result<Vec<Model>, Failure> {
-        let components = config::read(&self.from)?;
+    fn budget(&self) -> Result<Budget, Failure> {
+        let available = |error| {
+            format!(
+                "cannot tell how much memory is available: {error}; say it with --memory-budget"
+            )
+        };
+        Ok(match self.memory_budget {
+            Some(bytes) => Budget::new(bytes),
+            None => Budget::available().map_err(available)?,
+        })
+    }
+
+    async fn models(
+        &self,
+        deployer: &Deployer,
+        components: &[Component],
+        admission: &Admission,
+    ) -> Result<Vec<Model>, Failure> {
+        match self.extension() {
+            "onnx" => Ok(vec![
+                pack_and_deploy(deployer, &self.from, admission).await?,
+            ]),
+            "wasm" => Ok(vec![deploy_file(deployer, &self.from, admission).await?]),
+            _ => self.manifest_models(deployer, components, admission).await,
+        }
+    }
+
+    async fn manifest_models(
+        &self,
+        deployer: &Deployer,
+        components: &[Component],
+        admission: &Admission,
+    ) -> Result<Vec<Model>, Failure> {
         let mut models = Vec::new();
-        for component in &components {
+        for component in components {
             if let (true, Some(build)) = (self.build, &component.build) {
                 run_build(&component.id, build)?;
             }
-            models.push(deploy_component(deployer, component).await?);
+            models.push(deploy_component(deployer, component, admission).await?);
         }
         Ok(models)
     }
 }
 
-async fn deploy_component(deployer: &Deployer, component: &Component) -> Result<Model, Failure> {
+/// Each tenant by its name; some twice.
+fn tenants(components: &[Component]) -> impl Iterator<Item = &str> {
+    components.iter().map(|component| component.tenant.as_str())
+}
+
+async fn deploy_component(
+    deployer: &Deployer,
+    component: &Component,
+    admission: &Admission,
+) -> Result<Model, Failure> {
     let explain = |error: Failure| -> Failure {
         let hint = match component.build.is_some() && !component.source.exists() {
             true => "; make it with `glovebox up --build`",
@@ -129,14 +179,20 @@ async fn deploy_component(deployer: &Deployer, component: &Component) -> Result<
         name: component.tenant.as_str().into(),
         weight: component.weight,
     };
-    let limits = component.limits.resolve(package.image);
+    let share = admission.share(&component.tenant);
+    let limits = component.limits.resolve(package.image, share);
+    let limits = limits.map_err(|error| explain(error.into()))?;
     deployer
         .deploy(&component.id, &package, tenant, limits)
         .await
         .map_err(|error| explain(error.into()))
 }
 
-async fn deploy_file(deployer: &Deployer, file: &Path) -> Result<Model, Failure> {
+async fn deploy_file(
+    deployer: &Deployer,
+    file: &Path,
+    admission: &Admission,
+) -> Result<Model, Failure> {
     let package = Package::open(file)?;
     let stem = || {
         file.file_stem()
@@ -148,32 +204,31 @@ async fn deploy_file(deployer: &Deployer, file: &Path) -> Result<Model, Failure>
         .metadata
         .as_ref()
         .map_or_else(stem, |metadata| metadata.name.clone());
-    deploy_package(deployer, &name, &package).await
+    deploy_package(deployer, &name, &package, admission).await
 }
 
-async fn pack_and_deploy(deployer: &Deployer, onnx: &Path) -> Result<Model, Failure> {
+async fn pack_and_deploy(
+    deployer: &Deployer,
+    onnx: &Path,
+    admission: &Admission,
+) -> Result<Model, Failure> {
     let (name, packed) =
         pack::pack(deployer, onnx, None, Limits::generous(limits::PACK_CPU)).await?;
-    deploy_package(deployer, &name, &Package::parse(packed.bytes)?).await
+    deploy_package(deployer, &name, &Package::parse(packed.bytes)?, admission).await
 }
 
 async fn deploy_package(
     deployer: &Deployer,
     name: &str,
     package: &Package,
+    admission: &Admission,
 ) -> Result<Model, Failure> {
     let tenant = Tenant {
         name: name.into(),
         weight: 1,
     };
-    Ok(deployer
-        .deploy(
-            name,
-            package,
-            tenant,
-            LimitSettings::default().resolve(package.image),
-        )
-        .await?)
+    let limits = LimitSettings::default().resolve(package.image, admission.share(name))?;
+    Ok(deployer.deploy(name, package, tenant, limits).await?)
 }
 
 /// Runs build commands as `spin build` does; `glovebox` in them means this very program.
@@ -221,9 +276,9 @@ async fn serve(server: Server) -> Result<ExitCode, Failure> {
     }
 }
 
-fn announce(address: SocketAddr, registry: &Registry, wall: &Wall) {
+fn announce(address: SocketAddr, state: &State, wall: &Wall) {
     println!("serving http://{address}");
-    for model in registry.iter() {
+    for model in state.registry.iter() {
         let path = format!("/v2/models/{}", model.name);
         println!("\n{}", model.name);
         println!("  POST {path}/infer     tensors as JSON");
@@ -234,15 +289,17 @@ fn announce(address: SocketAddr, registry: &Registry, wall: &Wall) {
             );
         }
         println!("  GET  {path}           signature");
-        println!("  {}", model.function.limits());
+        let limits = model.function.limits();
+        println!("  {limits}: {} a request", limits.footprint());
     }
+    println!("\nmemory budget {}", state.admission.memory().total());
     let layers: Vec<_> = wall.layers().map(Layer::name).collect();
     match layers.is_empty() {
-        true => println!("\n  not hardened"),
-        false => println!("\n  hardened: {}", layers.join(", ")),
+        true => println!("not hardened"),
+        false => println!("hardened: {}", layers.join(", ")),
     }
     for (layer, reason) in wall.gaps() {
-        println!("  not hardened by {}: {reason}", layer.name());
+        println!("not hardened by {}: {reason}", layer.name());
     }
     println!("\n  GET  /v2  /v2/health/live  /v2/health/ready  /healthz  /readyz  /metrics");
 }

@@ -94,7 +94,7 @@ impl Deployer {
             None => Metering::Epochs,
         };
         let compiled = self.compiler.component(package, metering)?;
-        let gate = Gate::new(limits.concurrency);
+        let gate = Gate::new(&limits);
         let sandbox = Arc::clone(&self.sandbox);
         let function = Function::new(
             sandbox,

@@ -55,6 +55,11 @@ impl Function {
         &self.limits
     }
 
+    /// Whose compute it uses.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
     /// What the model is called with, as the component itself says.
     pub async fn signature(&self) -> Finished<protocol::Signature> {
         let deadline = Instant::now() + self.limits.timeout;

@@ -231,7 +231,8 @@ impl Invocation {
         let limiter = Limiter::new(self.limits.memory, Arc::clone(&self.shared.memory));
         let mut store = Store::new(self.pre.engine(), State { limiter });
         store.limiter(|state| &mut state.limiter);
-        store.set_hostcall_fuel(limits::OUTPUT_BYTES);
+        let output = usize::try_from(self.limits.output.0).unwrap_or(usize::MAX);
+        store.set_hostcall_fuel(output);
         store.set_max_component_handles(limits::HANDLES);
         // Before instantiation, for that runs guest code too.
         store.set_epoch_deadline(1);

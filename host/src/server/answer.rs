@@ -1,16 +1,21 @@
 //! Answers of the server itself: JSON, and errors in the one form that they have.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 
+use crate::admission::Memory;
 use crate::error::RequestError;
+use crate::limits;
 
 /// The header that names a request in answers and logs.
 pub(super) const REQUEST_ID: &str = "x-request-id";
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const JSON: &str = "application/json";
 
 #[derive(Serialize)]
 struct ErrorBody<'a> {
@@ -19,17 +24,49 @@ struct ErrorBody<'a> {
     request_id: &'a str,
 }
 
-/// 200 with a value as JSON.
-pub(super) fn json(value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(bytes) => bytes_of_json(bytes),
-        Err(_) => error(&RequestError::Internal, ""),
+/// An answer with the memory that is reserved for it, until its last byte is with the system.
+struct Reserved {
+    bytes: Vec<u8>,
+    _memory: Arc<Memory>,
+}
+
+impl AsRef<[u8]> for Reserved {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-/// 200 with JSON that is already written.
-pub(super) fn bytes_of_json(bytes: Vec<u8>) -> Response {
-    with_type(StatusCode::OK, JSON, bytes)
+/// 200 with a model's answer. Of the request's memory it keeps only what it needs itself: a client
+/// that takes its time holds that, and not a whole request.
+pub(super) fn of_model(
+    content_type: HeaderValue,
+    mut bytes: Vec<u8>,
+    memory: Arc<Memory>,
+) -> Response {
+    bytes.shrink_to_fit();
+    let size = limits::Bytes(bytes.len() as u64);
+    let memory = shrink(memory, size);
+    let bytes = Bytes::from_owner(Reserved {
+        bytes,
+        _memory: memory,
+    });
+    with_type(StatusCode::OK, content_type, bytes)
+}
+
+/// By now the instance is gone, so nobody else has this memory. If somebody has, it all stays.
+fn shrink(mut memory: Arc<Memory>, size: limits::Bytes) -> Arc<Memory> {
+    if let Some(memory) = Arc::get_mut(&mut memory) {
+        memory.keep(size);
+    }
+    memory
+}
+
+/// 200 with a value as JSON.
+pub(super) fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => with_type(StatusCode::OK, HeaderValue::from_static(JSON), bytes),
+        Err(_) => error(&RequestError::Internal, ""),
+    }
 }
 
 /// Any body with its type.
@@ -59,11 +96,9 @@ pub(super) fn error(error: &RequestError, request_id: &str) -> Response {
         request_id,
     };
     let body = serde_json::to_vec(&body).unwrap_or_default();
-    let mut response = with_type(status, JSON, body);
-    if error.is_transient() {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    let mut response = with_type(status, HeaderValue::from_static(JSON), body);
+    if let Some(seconds) = error.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response
 }

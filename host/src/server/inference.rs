@@ -8,7 +8,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use glovebox_protocol::{InferRequest, InferResponse};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::StatusCode;
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::timeout_at;
@@ -81,28 +80,35 @@ impl Inference {
         request: Request,
         record: &mut Record<'_>,
     ) -> Result<Response, RequestError> {
-        let deadline = self.accepted + self.model.function.limits().timeout;
-        check_length(&request)?;
-        let permit = self.model.gate.admit(&state.admission, deadline).await?;
+        let (function, gate) = (&self.model.function, &self.model.gate);
+        let (limits, tenant) = (function.limits(), &function.tenant().name);
+        let deadline = self.accepted + limits.timeout;
+        check_length(&request, limits.body)?;
+        let permit = gate.admit(&state.admission, tenant, deadline).await?;
+        let memory = permit.memory();
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let body = read(request, deadline.min(Instant::now() + limits::BODY_TIME)).await?;
-        match self.kind {
-            Kind::Infer => self.infer(&body, deadline, permit, record).await,
+        let body = read(request, limits.body, deadline).await?;
+        let answer = match self.kind {
+            Kind::Infer => self.infer(body, deadline, permit, record).await?,
             Kind::Predict => {
                 self.predict(body, content_type, deadline, permit, record)
-                    .await
+                    .await?
             }
-        }
+        };
+        let content_type =
+            HeaderValue::from_str(&answer.content_type).map_err(|_| RequestError::BadOutput)?;
+        Ok(answer::of_model(content_type, answer.body, memory))
     }
 
     async fn infer(
         &self,
-        body: &Bytes,
+        body: Bytes,
         deadline: Instant,
         permit: Permit,
         record: &mut Record<'_>,
-    ) -> Result<Response, RequestError> {
-        let request = heavy(body.len(), || InferRequest::from_json(body))?;
+    ) -> Result<Media, RequestError> {
+        let request = heavy(body.len(), || InferRequest::from_json(&body))?;
+        drop(body);
         self.model.signature.check(&request)?;
         let InferRequest {
             id,
@@ -126,7 +132,7 @@ impl Inference {
         deadline: Instant,
         permit: Permit,
         record: &mut Record<'_>,
-    ) -> Result<Response, RequestError> {
+    ) -> Result<Media, RequestError> {
         let content_type = content_type
             .as_ref()
             .and_then(|value| value.to_str().ok())
@@ -139,7 +145,7 @@ impl Inference {
             .call(Call::Predict(media), deadline, permit, record)
             .await?
         {
-            Answer::Media(media) => media_response(media),
+            Answer::Media(media) => Ok(media),
             _ => Err(RequestError::Internal),
         }
     }
@@ -164,7 +170,7 @@ impl Inference {
         &self,
         id: Option<String>,
         outputs: Vec<glovebox_protocol::Tensor>,
-    ) -> Result<Response, RequestError> {
+    ) -> Result<Media, RequestError> {
         let declared = |name: &str| {
             self.model
                 .signature
@@ -188,8 +194,11 @@ impl Inference {
             .map(|tensor| tensor.data.len())
             .sum();
         let json = heavy(bytes, || response.to_json());
-        json.map(answer::bytes_of_json)
-            .map_err(|_| RequestError::BadOutput)
+        let body = json.map_err(|_| RequestError::BadOutput)?;
+        Ok(Media {
+            content_type: answer::JSON.to_owned(),
+            body,
+        })
     }
 
     fn log(&self, fault: &Fault, usage: &Usage) {
@@ -217,36 +226,38 @@ fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
 }
 
 /// Refuses by the declared length, before a permit is taken.
-fn check_length(request: &Request) -> Result<(), RequestError> {
+fn check_length(request: &Request, most: limits::Bytes) -> Result<(), RequestError> {
     match request.body().size_hint().exact() {
-        Some(length) if length > limits::BODY_BYTES => Err(too_large()),
+        Some(length) if length > most.0 => Err(too_large(most)),
         _ => Ok(()),
     }
 }
 
 /// The whole body, within its limits of size and time.
-async fn read(request: Request, until: Instant) -> Result<Bytes, RequestError> {
-    let body = Limited::new(request.into_body(), limits::BODY_BYTES as usize);
-    let collected = timeout_at(until.into(), body.collect())
-        .await
-        .map_err(|_| RequestError::SlowBody)?;
-    collected
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| match error.is::<LengthLimitError>() {
-            true => too_large(),
+/// Into one buffer: a list of what arrived would take more for many small pieces than the body has.
+async fn read(
+    request: Request,
+    most: limits::Bytes,
+    deadline: Instant,
+) -> Result<Bytes, RequestError> {
+    let until = deadline.min(Instant::now() + limits::BODY_TIME).into();
+    let size = usize::try_from(most.0).unwrap_or(usize::MAX);
+    let (mut body, mut bytes) = (Limited::new(request.into_body(), size), Vec::new());
+    loop {
+        let frame = timeout_at(until, body.frame())
+            .await
+            .map_err(|_| RequestError::SlowBody)?;
+        let Some(frame) = frame else {
+            return Ok(bytes.into());
+        };
+        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+            true => too_large(most),
             false => RequestError::InvalidRequest("the body broke off".into()),
-        })
+        })?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
 }
 
-fn too_large() -> RequestError {
-    RequestError::TooLarge(format!(
-        "the body is larger than {}",
-        limits::Bytes(limits::BODY_BYTES)
-    ))
-}
-
-fn media_response(media: Media) -> Result<Response, RequestError> {
-    let content_type =
-        HeaderValue::from_str(&media.content_type).map_err(|_| RequestError::BadOutput)?;
-    Ok(answer::with_type(StatusCode::OK, content_type, media.body))
+fn too_large(most: limits::Bytes) -> RequestError {
+    RequestError::TooLarge(format!("the body is larger than {most}"))
 }

@@ -111,7 +111,9 @@ async fn metrics(Shared(state): App) -> Response {
     answer::with_type(
         StatusCode::OK,
         OPEN_METRICS,
-        state.metrics.encode(&state.registry),
+        state
+            .metrics
+            .encode(&state.registry, state.admission.memory()),
     )
 }
 

@@ -22,9 +22,9 @@ pub struct State {
 
 impl State {
     /// State for these models; ready at once, for they are loaded.
-    pub fn new(registry: Registry) -> Self {
+    pub fn new(registry: Registry, admission: Admission) -> Self {
         let metrics = Metrics::new(&registry);
-        let (admission, readiness, request_ids) = Default::default();
+        let (readiness, request_ids) = Default::default();
         Self {
             registry,
             admission,
