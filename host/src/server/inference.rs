@@ -7,13 +7,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use glovebox_protocol::{InferRequest, InferResponse};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
-use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use tokio::time::timeout_at;
 
 use super::answer::{self, REQUEST_ID};
+use super::body;
 use super::state::State;
 use crate::admission::Permit;
 use crate::error::RequestError;
@@ -82,10 +80,10 @@ impl Inference {
         record: &mut Record<'_>,
     ) -> Result<Response, RequestError> {
         let deadline = self.accepted + self.model.function.limits().timeout;
-        check_length(&request)?;
+        body::check(&request, limits::BODY_BYTES)?;
         let permit = self.model.gate.admit(&state.admission, deadline).await?;
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let body = read(request, deadline.min(Instant::now() + limits::BODY_TIME)).await?;
+        let body = body::read(request, limits::BODY_BYTES, deadline).await?;
         match self.kind {
             Kind::Infer => self.infer(&body, deadline, permit, record).await,
             Kind::Predict => {
@@ -214,35 +212,6 @@ fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
         true => work(),
         false => tokio::task::block_in_place(work),
     }
-}
-
-/// Refuses by the declared length, before a permit is taken.
-fn check_length(request: &Request) -> Result<(), RequestError> {
-    match request.body().size_hint().exact() {
-        Some(length) if length > limits::BODY_BYTES => Err(too_large()),
-        _ => Ok(()),
-    }
-}
-
-/// The whole body, within its limits of size and time.
-async fn read(request: Request, until: Instant) -> Result<Bytes, RequestError> {
-    let body = Limited::new(request.into_body(), limits::BODY_BYTES as usize);
-    let collected = timeout_at(until.into(), body.collect())
-        .await
-        .map_err(|_| RequestError::SlowBody)?;
-    collected
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| match error.is::<LengthLimitError>() {
-            true => too_large(),
-            false => RequestError::InvalidRequest("the body broke off".into()),
-        })
-}
-
-fn too_large() -> RequestError {
-    RequestError::TooLarge(format!(
-        "the body is larger than {}",
-        limits::Bytes(limits::BODY_BYTES)
-    ))
 }
 
 fn media_response(media: Media) -> Result<Response, RequestError> {

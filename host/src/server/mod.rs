@@ -3,9 +3,13 @@
 //! The path of a request: connection permit ([`Server::serve`]) → header limits ([`connection`])
 //! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]) → answer.
 
+mod activity;
 mod answer;
+mod body;
 mod connection;
+mod delivery;
 mod inference;
+mod pace;
 mod routes;
 pub mod state;
 
@@ -81,7 +85,8 @@ impl Server {
     /// request in flight. Returns whether all of that was done in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let open = GracefulShutdown::new();
-        let connection = Connection::new(routes::router(Arc::clone(&self.state)));
+        let router = routes::router(Arc::clone(&self.state));
+        let connection = Connection::new(router, Arc::clone(&self.connections));
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
