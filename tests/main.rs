@@ -10,6 +10,7 @@
 )]
 
 mod density;
+mod edge;
 mod errors;
 mod harness;
 mod limits;

@@ -38,6 +38,8 @@ pub const ANSWER_PACE: Pace = Pace {
 pub const SLICE_BYTES: usize = (64 * KIB) as usize;
 /// Open connections; each costs a header buffer and a file descriptor.
 pub const CONNECTIONS: usize = 1024;
+/// File descriptors that are no connections: the listener, the log, what the system needs.
+pub const SPARE_DESCRIPTORS: usize = 64;
 /// How long a connection may be without a request. (HTTP/1 waits for headers: `HEADER_TIME`.)
 pub const IDLE_TIME: Duration = Duration::from_secs(30);
 /// The same while as many connections are open as may be, and others wait.
@@ -50,9 +52,11 @@ pub const STREAMS: u32 = 100;
 pub const STREAM_WINDOW_BYTES: u32 = (64 * KIB) as u32;
 /// The same for all requests of one connection.
 pub const CONNECTION_WINDOW_BYTES: u32 = MIB as u32;
-/// HTTP/2 streams that a client may reset before they are served, and that may break its rules,
-/// before the connection is closed. Clients cancel requests, but not that fast.
+/// HTTP/2 streams that a client may reset before they are served, at once. Clients cancel requests,
+/// but not that fast.
 pub const RESET_STREAMS: usize = 20;
+/// HTTP/2 streams that may break the protocol's rules in the life of one connection.
+pub const WRONG_STREAMS: usize = 100;
 /// How long a request waits for one of its component's permits.
 pub const QUEUE_TIME: Duration = Duration::from_secs(5);
 /// Requests waiting for a permit, for each permit that there is.

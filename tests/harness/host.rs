@@ -1,5 +1,6 @@
 //! A running `glovebox up`.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -64,6 +65,16 @@ impl Host {
     /// Speaks to it.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Memory that it has in RAM now, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let child = self.child.as_ref().expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kibibytes.map_or(0, |text| text.parse().expect("a number")) << 10
     }
 
     /// Asks it to stop.

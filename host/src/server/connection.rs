@@ -44,7 +44,7 @@ impl Connection {
             .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
             .max_send_buf_size(limits::SLICE_BYTES)
             .max_pending_accept_reset_streams(limits::RESET_STREAMS)
-            .max_local_error_reset_streams(limits::RESET_STREAMS)
+            .max_local_error_reset_streams(limits::WRONG_STREAMS)
             .keep_alive_interval(limits::HEADER_TIME)
             .keep_alive_timeout(limits::HEADER_TIME);
         Self {

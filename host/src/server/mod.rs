@@ -1,13 +1,15 @@
 //! HTTP in front of the models: bind, accept, drain.
 //!
 //! The path of a request: connection permit ([`Server::serve`]) → header limits ([`connection`])
-//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]) → answer.
+//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]) → answer, which
+//! its client must take ([`delivery`]).
 
 mod activity;
 mod answer;
 mod body;
 mod connection;
 mod delivery;
+mod descriptors;
 mod inference;
 mod pace;
 mod routes;
@@ -64,7 +66,7 @@ impl Server {
                 io::ErrorKind::AddrInUse => BindError::InUse(address),
                 _ => BindError::Other { address, source },
             })?;
-        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        let connections = Arc::new(Semaphore::new(descriptors::connections()));
         Ok(Self {
             listener,
             state,
