@@ -69,12 +69,20 @@ impl Host {
 
     /// Memory that it has in RAM now, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let child = self.child.as_ref().expect("it runs");
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
-        let status = status.expect("it runs");
+        let status = fs::read_to_string(self.proc("status")).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
         kibibytes.map_or(0, |text| text.parse().expect("a number")) << 10
+    }
+
+    /// Files and sockets that it has open now.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(self.proc("fd")).expect("it runs").count()
+    }
+
+    fn proc(&self, file: &str) -> String {
+        let child = self.child.as_ref().expect("it runs");
+        format!("/proc/{}/{file}", child.id())
     }
 
     /// Asks it to stop.

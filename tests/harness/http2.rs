@@ -13,6 +13,9 @@ pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const ACK: u8 = 1;
+/// What hyper writes into its pings; an answer repeats it.
+pub(crate) const PING_OF_HYPER: &[u8] = b"\x3b\x7c\xdb\x7a\x0b\x87\x16\xb4";
 /// What GOAWAY says to a client that asks too much.
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 /// `:method GET` and `:method POST` in the static table of HPACK.
