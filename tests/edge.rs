@@ -120,7 +120,7 @@ fn a_body_that_drips_is_refused_and_frees_its_permit() {
             client,
             format!("{POST}{head}").as_bytes(),
             drip.as_bytes(),
-            2,
+            3,
         );
         assert!(
             closed.text().starts_with("HTTP/1.1 408"),
@@ -146,12 +146,12 @@ fn a_body_that_keeps_its_pace_is_taken_however_long_that_lasts() {
     let head = format!("{POST}content-length: {}\r\n\r\n", body.len());
     let start = Instant::now();
     stream.write_all(head.as_bytes()).unwrap();
-    for piece in body.as_bytes().chunks(body.len() / 12) {
+    for piece in body.as_bytes().chunks(body.len() / 16) {
         pause();
         stream.write_all(piece).unwrap();
     }
     Answer::from_stream(&mut stream).ok();
-    assert!(start.elapsed() > Duration::from_secs(2), "within the grace");
+    assert!(start.elapsed() > Duration::from_secs(3), "within the grace");
 }
 
 /// Waits a moment as slow clients do: for an answer to nothing.
@@ -255,22 +255,15 @@ fn more_connections_than_there_may_be_wait_until_silent_ones_are_closed() {
     let host = up();
     let before = host.resident_bytes();
     // As many as may be open, and some that the system holds ready.
-    let mut most = 0;
-    let silent: Vec<_> = (0..1500)
-        .map(|_| {
-            most = most.max(host.open_files());
-            host.client().connect()
-        })
-        .collect();
-    println!("{most} files were open");
-    assert!(most <= 1024 + 64, "{most}");
+    let silent: Vec<_> = (0..1500).map(|_| host.client().connect()).collect();
+    let open = host.open_files();
+    assert!(open <= 1024 + 64, "{open}");
     let start = Instant::now();
     assert_serves(&host.client());
-    println!(
-        "a neighbour of {} silent clients waited {:?}",
-        silent.len(),
-        start.elapsed()
-    );
+    let time = start.elapsed();
+    println!("{open} files were open, a neighbour waited {time:?}");
+    // With room for others, silent clients may stay for 10 seconds.
+    assert!(time < Duration::from_secs(8), "{time:?}");
     assert!(host.resident_bytes() < before + MOST_GROWTH);
     drop(silent);
     assert_serves(&host.client());

@@ -23,17 +23,19 @@ pub const HEADER_TIME: Duration = Duration::from_secs(10);
 /// A body arrives while its request holds a permit. The grace is for small bodies whose packets
 /// get lost; the largest body needs 2 MiB/s.
 pub const BODY_PACE: Pace = Pace {
-    grace: Duration::from_secs(2),
+    grace: Duration::from_secs(3),
     bytes_per_second: 16 * KIB,
     whole: Duration::from_secs(30),
 };
-/// An answer holds memory while its client takes it. The system buffers some megabytes: a client
-/// that pauses for a moment is not noticed.
+/// An answer holds memory while its client takes it.
 pub const ANSWER_PACE: Pace = Pace {
     grace: Duration::from_secs(5),
     bytes_per_second: 64 * KIB,
     whole: Duration::from_secs(120),
 };
+/// What the system buffers of an answer (Linux doubles it). By default it takes megabytes at once,
+/// and whether the client takes them cannot be seen.
+pub const SEND_BUFFER_BYTES: usize = (256 * KIB) as usize;
 /// What is handed to a connection of an answer at once.
 pub const SLICE_BYTES: usize = (64 * KIB) as usize;
 /// Open connections; each costs a header buffer and a file descriptor.
@@ -101,9 +103,9 @@ pub const GUEST_TEXT_BYTES: usize = 400;
 /// How fast bytes must move.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// What may pass before any has moved.
+    /// What may pass before any has moved, and the longest pause.
     pub grace: Duration,
-    /// What must move afterwards, on average since the start.
+    /// What must move on average.
     pub bytes_per_second: u64,
     /// What may pass until all have moved.
     pub whole: Duration,

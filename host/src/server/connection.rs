@@ -10,6 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
@@ -63,6 +64,7 @@ impl Connection {
     ) {
         // Answers are written whole: waiting to fill a packet only costs time.
         let _ = stream.set_nodelay(true);
+        let _ = set_socket_send_buffer_size(&stream, limits::SEND_BUFFER_BYTES);
         let activity = Activity::new();
         let (router, requests) = (self.router.clone(), Arc::clone(&activity));
         let service = service_fn(move |request: Request<Incoming>| {

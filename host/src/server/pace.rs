@@ -4,31 +4,34 @@ use std::time::{Duration, Instant};
 
 use crate::limits::Pace;
 
-/// Bytes on their way, which must keep a pace on average since their start.
+/// Bytes on their way. Each earns its sender some time, but never more than the grace: who was fast
+/// may not stop for long.
 pub(super) struct Transfer {
     pace: Pace,
     start: Instant,
-    bytes: u64,
+    due: Instant,
 }
 
 impl Transfer {
     /// Starts now.
     pub(super) fn new(pace: Pace) -> Self {
+        let start = Instant::now();
         Self {
             pace,
-            start: Instant::now(),
-            bytes: 0,
+            start,
+            due: start + pace.grace,
         }
     }
 
-    /// So many bytes more are there.
+    /// So many bytes more have moved.
     pub(super) fn moved(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+        let nanos = (bytes as u64).saturating_mul(1_000_000_000) / self.pace.bytes_per_second;
+        let earned = self.due + Duration::from_nanos(nanos);
+        self.due = earned.min(Instant::now() + self.pace.grace);
     }
 
     /// By when more bytes must have moved.
     pub(super) fn due(&self) -> Instant {
-        let earned = Duration::from_secs(self.bytes / self.pace.bytes_per_second);
-        self.start + (self.pace.grace + earned).min(self.pace.whole)
+        self.due.min(self.start + self.pace.whole)
     }
 }
