@@ -93,26 +93,3 @@ fn a_host_that_requires_the_wall_serves_behind_all_of_it_or_not_at_all() {
         assert!(line.contains("--harden=require"), "{line}");
     }
 }
-
-#[test]
-fn a_host_that_may_not_open_enough_files_names_the_gap_or_refuses() {
-    let up = || {
-        Glovebox::limited("--nofile=256:256", "up")
-            .option("--from", digits())
-            .option("--listen", "127.0.0.1:0")
-    };
-    let line = up().option("--harden", "require").run().refusal();
-    assert!(
-        line.contains("rlimits") && line.contains("256 files"),
-        "{line}"
-    );
-    let host = Glovebox::limited("--nofile=256:256", "up")
-        .option("--from", digits())
-        .serve();
-    assert!(!stands(&host, "rlimits") && stands(&host, "seccomp"));
-    assert!(
-        host.announcement.contains("not hardened by rlimits"),
-        "{}",
-        host.announcement
-    );
-}

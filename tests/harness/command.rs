@@ -33,10 +33,10 @@ impl Glovebox {
         Self::of(Command::new(env!("CARGO_BIN_EXE_glovebox")), command)
     }
 
-    /// The same with a limit of the kernel, as `prlimit` takes it.
-    pub(crate) fn limited(limit: &str, command: &str) -> Self {
-        let mut process = Command::new("prlimit");
-        process.arg(limit).arg(env!("CARGO_BIN_EXE_glovebox"));
+    /// The same on the first core only.
+    pub(crate) fn on_one_core(command: &str) -> Self {
+        let mut process = Command::new("taskset");
+        process.args(["-c", "0", env!("CARGO_BIN_EXE_glovebox")]);
         Self::of(process, command)
     }
 

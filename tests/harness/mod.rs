@@ -9,3 +9,4 @@ pub(crate) mod http2;
 pub(crate) mod media;
 pub(crate) mod onnx;
 pub(crate) mod process;
+pub(crate) mod wire;

@@ -106,27 +106,17 @@ impl Wall {
 }
 
 /// What a serving process may take from the kernel: no core dumps, for they hold tenants' data,
-/// and as many descriptors as `models` and all connections need.
+/// and no more files than `models` and all connections need.
 pub fn serving_resources(models: usize) -> [(Resource, u64); 2] {
-    let descriptors = limits::CONNECTIONS + models * limits::DESCRIPTORS_PER_MODEL;
-    [
-        (Resource::Core, 0),
-        (
-            Resource::Nofile,
-            (descriptors + limits::OWN_DESCRIPTORS) as u64,
-        ),
-    ]
+    let files =
+        limits::CONNECTIONS + limits::SPARE_DESCRIPTORS + models * limits::DESCRIPTORS_PER_MODEL;
+    [(Resource::Core, 0), (Resource::Nofile, files as u64)]
 }
 
-/// Sets the soft and the hard limit: what is given up cannot be taken back.
+/// Lowers the soft and the hard limit: what is given up cannot be taken back.
 fn limit(resources: &[(Resource, u64)]) -> Result<(), String> {
     for (resource, value) in resources {
         let most = getrlimit(*resource).maximum.unwrap_or(u64::MAX);
-        if most < *value && *resource == Resource::Nofile {
-            return Err(format!(
-                "at most {most} files may be open, serving needs up to {value}"
-            ));
-        }
         let value = (*value).min(most);
         // At the soft limit of CPU time the kernel says why it kills, at the hard one it does not.
         let grace = u64::from(*resource == Resource::Cpu);

@@ -1,11 +1,17 @@
 //! HTTP in front of the models: bind, accept, drain.
 //!
 //! The path of a request: connection permit ([`Server::serve`]) → header limits ([`connection`])
-//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]) → answer.
+//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]) → answer, which
+//! its client must take ([`delivery`]).
 
+mod activity;
 mod answer;
+mod body;
 mod connection;
+mod delivery;
+mod descriptors;
 mod inference;
+mod pace;
 mod routes;
 pub mod state;
 
@@ -64,7 +70,7 @@ impl Server {
         let listener = listener
             .into_std()
             .map_err(|source| BindError::Other { address, source })?;
-        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        let connections = Arc::new(Semaphore::new(descriptors::connections()));
         Ok(Self {
             listener,
             state,
@@ -94,7 +100,8 @@ impl Server {
         } = self;
         let listener = TcpListener::from_std(listener)?;
         let open = GracefulShutdown::new();
-        let connection = Connection::new(routes::router(Arc::clone(&state)));
+        let router = routes::router(Arc::clone(&state));
+        let connection = Connection::new(router, Arc::clone(&connections));
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
