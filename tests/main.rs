@@ -9,10 +9,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod boundary;
+mod cpu;
 mod density;
 mod errors;
 mod harness;
-mod limits;
+mod memory;
 mod metrics;
 mod numbers;
 mod pack;

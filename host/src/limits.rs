@@ -12,6 +12,10 @@ const GIB: u64 = 1 << 30;
 /// How long guest code runs before the next tenant's turn; the grain of CPU limits.
 pub const TICK: Duration = Duration::from_millis(1);
 
+/// By how much compute threads are nicer than others: enough that Linux lets a thread that wakes
+/// run before them, and a fair share remains for guests on a machine that does other work too.
+pub const COMPUTE_NICE: i32 = 5;
+
 /// Largest request body; also bounds what is lowered into a guest.
 pub const BODY_BYTES: u64 = 64 * MIB;
 /// What a guest may return in one call.

@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry as Exposition, Unit};
 
 use crate::model::registry::Registry;
+use crate::sandbox::Live;
 use crate::sandbox::invoke::Usage;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,6 +40,42 @@ pub struct Metrics {
     memory: Family<ModelLabel, Gauge>,
     waiting: Family<ModelLabel, Gauge>,
     running: Family<ModelLabel, Gauge>,
+    live: LiveGauges,
+}
+
+/// What guests hold of the pool, over all models.
+#[derive(Default)]
+struct LiveGauges {
+    instances: Gauge,
+    memories: Gauge,
+    tables: Gauge,
+    stacks: Gauge,
+}
+
+impl LiveGauges {
+    fn register(&self, exposition: &mut Exposition) {
+        let Self {
+            instances,
+            memories,
+            tables,
+            stacks,
+        } = self;
+        let mut register = |name: &str, help: &str, gauge: &Gauge| {
+            exposition.register(name, help, gauge.clone());
+        };
+        register("live_instances", "Instances of components now", instances);
+        register("live_memories", "Linear memories of guests now", memories);
+        register("live_tables", "Tables of guests now", tables);
+        register("live_stacks", "Stacks of guests now", stacks);
+    }
+
+    fn set(&self, live: Live) {
+        let set = |gauge: &Gauge, count: u64| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        set(&self.instances, live.instances);
+        set(&self.memories, live.memories);
+        set(&self.tables, live.tables);
+        set(&self.stacks, live.stacks);
+    }
 }
 
 impl Metrics {
@@ -56,6 +93,7 @@ impl Metrics {
             memory: Family::default(),
             waiting: Family::default(),
             running: Family::default(),
+            live: LiveGauges::default(),
         };
         metrics.register();
         for model in registry.iter() {
@@ -82,6 +120,7 @@ impl Metrics {
             memory,
             waiting,
             running,
+            live,
         } = self;
         exposition.register(
             "requests",
@@ -130,6 +169,7 @@ impl Metrics {
             "Requests that hold a permit",
             running.clone(),
         );
+        live.register(exposition);
     }
 
     fn begin(&self, label: &ModelLabel) {
@@ -153,6 +193,10 @@ impl Metrics {
             self.running
                 .get_or_create(&label)
                 .set(count(model.gate.running()));
+        }
+        // All models run in one sandbox.
+        if let Some(model) = registry.iter().next() {
+            self.live.set(model.function.live());
         }
         let mut text = String::new();
         // Writing to a string cannot fail.

@@ -55,6 +55,19 @@ impl Glovebox {
         self
     }
 
+    /// On the first core only, as `taskset` of util-linux does it.
+    pub(crate) fn on_one_core(self) -> Self {
+        let mut process = Command::new("taskset");
+        process.args(["-c", "0"]).arg(self.0.get_program());
+        process.args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            if let Some(value) = value {
+                process.env(name, value);
+            }
+        }
+        Self(process)
+    }
+
     pub(crate) fn in_dir(mut self, dir: &Path) -> Self {
         self.0.current_dir(dir);
         self

@@ -7,7 +7,7 @@ use glovebox_protocol as protocol;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Module, Result};
 
-use super::Sandbox;
+use super::{Live, Sandbox};
 use super::bindings::ModelFunctionPre;
 use super::compute::Tenant;
 use super::invoke::{Answer, Call, Fault, Finished, Invocation, State};
@@ -53,6 +53,11 @@ impl Function {
     /// What each request may use.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What all functions of this sandbox hold now.
+    pub fn live(&self) -> Live {
+        self.sandbox.live()
     }
 
     /// What the model is called with, as the component itself says.

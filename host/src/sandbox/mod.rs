@@ -50,6 +50,32 @@ impl Sandbox {
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
+
+    /// What guests hold now.
+    pub fn live(&self) -> Live {
+        let Some(pool) = self.engine.pooling_allocator_metrics() else {
+            return Live::default();
+        };
+        Live {
+            instances: pool.component_instances(),
+            memories: pool.memories() as u64,
+            tables: pool.tables() as u64,
+            stacks: pool.stacks() as u64,
+        }
+    }
+}
+
+/// What is taken of the pool that all instances come from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Live {
+    /// Instances of components.
+    pub instances: u64,
+    /// Linear memories.
+    pub memories: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Stacks of guests.
+    pub stacks: u64,
 }
 
 /// The sandbox cannot be set up on this machine.
