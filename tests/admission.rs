@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::harness::client::{Answer, Client};
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, manifest, temporary};
-use crate::harness::{guest, onnx};
+use crate::harness::{bodies, guest, onnx};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -91,7 +91,7 @@ fn assert_says_when_to_come_back(answer: &Answer) {
 #[test]
 fn a_full_component_refuses_before_the_body_is_sent() {
     let limits = format!("{ENDLESS}concurrency = 1");
-    let host = guests(&[("own", guest::SPIN, limits)]).up().serve();
+    let host = guests(&[("own", bodies::SPIN, limits)]).up().serve();
     let client = host.client();
     // One runs and the queue takes 16.
     let streams: Vec<_> = (0..17).map(|_| send(&client, "own")).collect();
@@ -114,7 +114,7 @@ fn a_full_component_refuses_before_the_body_is_sent() {
 #[test]
 fn a_request_that_waits_too_long_is_refused() {
     let limits = format!("{ENDLESS}concurrency = 1");
-    let host = guests(&[("own", guest::SPIN, limits)]).up().serve();
+    let host = guests(&[("own", bodies::SPIN, limits)]).up().serve();
     let client = host.client();
     let _first = send(&client, "own");
     until("it runs", || running(&client, "own") == 1.0);
@@ -126,8 +126,8 @@ fn a_host_without_memory_left_refuses_what_a_component_would_take() {
     let spin = format!("{SMALL}{ENDLESS}tenant = \"one\"");
     let answer = format!("{SMALL}tenant = \"one\"");
     let served = guests(&[
-        ("greedy", guest::SPIN, spin),
-        ("small", guest::ANSWER, answer),
+        ("greedy", bodies::SPIN, spin),
+        ("small", bodies::ANSWER, answer),
     ]);
     let host = with_budget(&served, "32MiB").serve();
     let client = host.client();
@@ -148,8 +148,8 @@ fn a_host_without_instances_left_refuses_and_recovers() {
     let spin = format!("{TINY}{ENDLESS}concurrency = 256\ntenant = \"one\"");
     let answer = format!("{TINY}tenant = \"one\"");
     let served = guests(&[
-        ("greedy", guest::SPIN, spin),
-        ("small", guest::ANSWER, answer),
+        ("greedy", bodies::SPIN, spin),
+        ("small", bodies::ANSWER, answer),
     ]);
     let host = with_budget(&served, "4GiB").serve();
     let client = host.client();
@@ -169,8 +169,8 @@ fn a_host_without_instances_left_refuses_and_recovers() {
 fn a_tenant_holds_no_more_than_half_of_the_host() {
     let spin = format!("{SMALL}{ENDLESS}");
     let served = guests(&[
-        ("greedy", guest::SPIN, spin),
-        ("small", guest::ANSWER, SMALL.into()),
+        ("greedy", bodies::SPIN, spin),
+        ("small", bodies::ANSWER, SMALL.into()),
     ]);
     let host = with_budget(&served, "128MiB").serve();
     assert!(host.announcement.contains("memory budget 128 MiB"));
@@ -191,9 +191,9 @@ fn a_tenant_holds_no_more_than_half_of_the_host() {
 fn all_components_of_a_tenant_share_its_half() {
     let spin = |tenant: &str| format!("{SMALL}{ENDLESS}tenant = \"{tenant}\"");
     let served = guests(&[
-        ("first", guest::SPIN, spin("greedy")),
-        ("second", guest::SPIN, spin("greedy")),
-        ("other", guest::ANSWER, SMALL.into()),
+        ("first", bodies::SPIN, spin("greedy")),
+        ("second", bodies::SPIN, spin("greedy")),
+        ("other", bodies::ANSWER, SMALL.into()),
     ]);
     let host = with_budget(&served, "64MiB").serve();
     let client = host.client();
@@ -206,7 +206,7 @@ fn all_components_of_a_tenant_share_its_half() {
 
 #[test]
 fn as_many_requests_at_once_as_fit_the_memory_are_served_and_no_more() {
-    let own = |limits: &str| guests(&[("own", guest::ANSWER, format!("{SMALL}{limits}"))]);
+    let own = |limits: &str| guests(&[("own", bodies::ANSWER, format!("{SMALL}{limits}"))]);
     let host = with_budget(&own(""), "100MiB").serve();
     assert!(host.announcement.contains("concurrency 3"));
     assert!(host.announcement.contains("32 MiB a request"));
@@ -234,7 +234,7 @@ fn as_many_requests_at_once_as_fit_the_memory_are_served_and_no_more() {
 fn a_model_without_a_manifest_keeps_the_budget_too() {
     let dir = temporary();
     let file = dir.path().join("own.wasm");
-    fs::write(&file, guest::component(guest::ANSWER)).unwrap();
+    fs::write(&file, guest::component(bodies::ANSWER)).unwrap();
     let up = |budget: &str| {
         Glovebox::new("up")
             .option("--from", &file)
@@ -248,7 +248,7 @@ fn a_model_without_a_manifest_keeps_the_budget_too() {
 #[test]
 fn a_body_is_taken_up_to_the_components_limit() {
     let limits = "body = \"1KiB\"".to_owned();
-    let host = guests(&[("own", guest::ANSWER, limits)]).up().serve();
+    let host = guests(&[("own", bodies::ANSWER, limits)]).up().serve();
     let client = host.client();
     let body = |length: usize| format!("{:<length$}", "{\"inputs\":[]}");
     let post =
@@ -271,7 +271,7 @@ fn an_output_is_taken_up_to_the_components_limit() {
     // The guest returns 65 MiB, which its signature does not declare.
     for (limit, code) in [("65MiB", "output_too_large"), ("66MiB", "bad_output")] {
         let limits = format!("output = \"{limit}\"");
-        let host = guests(&[("own", guest::FLOOD, limits)]).up().serve();
+        let host = guests(&[("own", bodies::FLOOD, limits)]).up().serve();
         host.client().call("own").error(502, code);
     }
 }
@@ -309,7 +309,9 @@ fn an_answer_that_nobody_takes_holds_its_own_memory_and_no_instance() {
 
 #[test]
 fn a_client_that_goes_away_from_its_answer_gives_the_memory_back() {
-    let host = guests(&[("own", guest::SPIN, ENDLESS.into())]).up().serve();
+    let host = guests(&[("own", bodies::SPIN, ENDLESS.into())])
+        .up()
+        .serve();
     let client = host.client();
     for _ in 0..3 {
         let stream = send(&client, "own");
@@ -322,7 +324,7 @@ fn a_client_that_goes_away_from_its_answer_gives_the_memory_back() {
 
 #[test]
 fn termination_loses_no_request_of_a_full_queue() {
-    let served = guests(&[("own", &guest::burn(30_000_000), "concurrency = 1".into())]);
+    let served = guests(&[("own", &bodies::burn(30_000_000), "concurrency = 1".into())]);
     let host = served.up().serve();
     let client = host.client();
     let streams: Vec<_> = (0..17).map(|_| send(&client, "own")).collect();
@@ -345,8 +347,12 @@ fn termination_loses_no_request_of_a_full_queue() {
 #[test]
 fn a_neighbour_is_always_served_while_a_tenant_floods_and_retries_at_once() {
     let served = guests(&[
-        ("flooded", &guest::burn(3_000_000), "concurrency = 1".into()),
-        ("neighbour", guest::ANSWER, String::new()),
+        (
+            "flooded",
+            &bodies::burn(3_000_000),
+            "concurrency = 1".into(),
+        ),
+        ("neighbour", bodies::ANSWER, String::new()),
     ]);
     let host = served.up().serve();
     let (client, done) = (host.client(), AtomicBool::new(false));

@@ -16,7 +16,7 @@ use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary, wi
 use crate::harness::host::Host;
 use crate::harness::http2::{self, Frame, frame};
 use crate::harness::wire::{Closed, allow_many_sockets, drip_until_closed, write_until_closed};
-use crate::harness::{guest, media};
+use crate::harness::{bodies, guest, media};
 
 const POST: &str = "POST /v2/models/wine/infer HTTP/1.1\r\nhost: x\r\n";
 /// What a client may make the host hold.
@@ -709,11 +709,12 @@ fn an_http_2_header_that_is_too_large_is_refused() {
 fn health_is_answered_while_guests_hold_the_only_core() {
     let dir = temporary();
     let file = dir.path().join("hostile.wasm");
-    fs::write(&file, guest::component(guest::SPIN)).unwrap();
+    fs::write(&file, guest::component(bodies::SPIN)).unwrap();
     let limits = "cpu = \"1s\"\ntimeout = \"60s\"\nconcurrency = 4";
     let spec = Manifest::new(&manifest(&[("hostile", &file, limits)]));
-    let host = Glovebox::on_one_core("up")
+    let host = Glovebox::new("up")
         .option("--from", &spec.path)
+        .on_one_core()
         .serve();
     let client = host.client();
     let mut times = Vec::new();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::harness::client::Client;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary};
-use crate::harness::guest;
 use crate::harness::host::Host;
+use crate::harness::{bodies, guest};
 
 const USED: &str = "glovebox_guest_fuel_total{model=\"own\"}";
 
@@ -28,7 +28,7 @@ fn used(client: &Client) -> u64 {
 fn a_budget_holds_and_is_the_same_every_time() {
     let dir = temporary();
     let file = dir.path().join("own.wasm");
-    fs::write(&file, guest::component(&guest::burn(100_000))).unwrap();
+    fs::write(&file, guest::component(&bodies::burn(100_000))).unwrap();
     let host = serve(&file, "fuel = 100000000");
     let fuel = used(&host.client());
     assert!(fuel > 100_000, "{fuel}");
@@ -51,7 +51,7 @@ fn a_budget_holds_and_is_the_same_every_time() {
 fn a_loop_without_end_uses_its_budget_up() {
     let dir = temporary();
     let file = dir.path().join("own.wasm");
-    fs::write(&file, guest::component(guest::SPIN)).unwrap();
+    fs::write(&file, guest::component(bodies::SPIN)).unwrap();
     let host = serve(&file, "fuel = 1000000");
     host.client().call("own").error(504, "fuel_limit");
     assert!(
@@ -65,7 +65,7 @@ fn a_loop_without_end_uses_its_budget_up() {
 fn the_cpu_limit_holds_beside_a_budget() {
     let dir = temporary();
     let file = dir.path().join("own.wasm");
-    fs::write(&file, guest::component(guest::SPIN)).unwrap();
+    fs::write(&file, guest::component(bodies::SPIN)).unwrap();
     let host = serve(&file, "fuel = 1000000000000000\ncpu = \"20ms\"");
     host.client().call("own").error(504, "cpu_limit");
 }
@@ -74,7 +74,7 @@ fn the_cpu_limit_holds_beside_a_budget() {
 fn fuel_is_not_counted_where_there_is_no_budget() {
     let dir = temporary();
     let file = dir.path().join("own.wasm");
-    fs::write(&file, guest::component(guest::ANSWER)).unwrap();
+    fs::write(&file, guest::component(bodies::ANSWER)).unwrap();
     assert_eq!(used(&serve(&file, "").client()), 0);
 }
 

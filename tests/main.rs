@@ -10,12 +10,14 @@
 )]
 
 mod admission;
+mod boundary;
+mod cpu;
 mod density;
 mod edge;
 mod errors;
 mod fuel;
 mod harness;
-mod limits;
+mod memory;
 mod metrics;
 mod numbers;
 mod pack;

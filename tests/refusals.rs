@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary, wine};
 use crate::harness::host::Host;
-use crate::harness::{guest, media};
+use crate::harness::{bodies, guest, media};
 
 fn up(packed: &Path) -> Host {
     Glovebox::new("up").option("--from", packed).serve()
@@ -309,7 +309,7 @@ fn a_body_that_does_not_come_in_time_is_refused() {
 fn the_text_of_a_guest_reaches_nobody_raw() {
     let dir = temporary();
     let file = dir.path().join("forger.wasm");
-    fs::write(&file, guest::component(guest::FORGE)).unwrap();
+    fs::write(&file, guest::component(bodies::FORGE)).unwrap();
     let host = Glovebox::new("up")
         .option("--from", &file)
         .log("debug")

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::harness::client::Answer;
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, wine};
-use crate::harness::guest;
 use crate::harness::host::Host;
 use crate::harness::http2;
+use crate::harness::{bodies, guest};
 
 fn both() -> Host {
     let models = [("digits", digits(), ""), ("wine", wine(), "")];
@@ -183,7 +183,7 @@ fn http_2_is_spoken_with_prior_knowledge() {
 fn a_component_of_another_hand_is_served_too() {
     let file = Manifest::new("").dir.path().join("own.wasm");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, guest::component(guest::ANSWER)).unwrap();
+    fs::write(&file, guest::component(bodies::ANSWER)).unwrap();
     let host = Glovebox::new("up").option("--from", &file).serve();
     let client = host.client();
     // Without metadata the file names it, and it has no version.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary, wine};
-use crate::harness::guest;
+use crate::harness::{bodies, guest};
 
 /// More than any image of the bundled models, less than the runtime's code.
 const CODE_BYTES: u64 = 10 << 20;
@@ -77,7 +77,11 @@ struct Own {
 impl Own {
     fn new() -> Self {
         let dir = temporary();
-        fs::write(dir.path().join("own.wasm"), guest::component(guest::ANSWER)).unwrap();
+        fs::write(
+            dir.path().join("own.wasm"),
+            guest::component(bodies::ANSWER),
+        )
+        .unwrap();
         Self { dir }
     }
 
@@ -148,7 +152,7 @@ fn machine_code_is_not_loaded_under_another_name_or_key() {
     // The same key, but the entry of another component.
     fs::write(
         own.dir.path().join("own.wasm"),
-        guest::component(guest::UNDECLARED),
+        guest::component(bodies::UNDECLARED),
     )
     .unwrap();
     let host = Glovebox::new("up")

@@ -8,7 +8,7 @@ use crate::harness::command::{Glovebox, shared_cache};
 use crate::harness::files::{
     Manifest, copy_dir, digits, manifest, model_dir, temporary, wine, workspace,
 };
-use crate::harness::guest;
+use crate::harness::{bodies, guest};
 
 /// A guest's file beside a manifest that serves it as `own`.
 fn own(infer: &str, limits: &str) -> Manifest {
@@ -43,7 +43,7 @@ fn up_serves_an_onnx_file_and_packs_it_first() {
 
 #[test]
 fn up_finds_the_manifest_of_the_folder_it_is_called_in() {
-    let served = own(guest::ANSWER, "");
+    let served = own(bodies::ANSWER, "");
     let host = Glovebox::new("up").in_dir(served.dir.path()).serve();
     host.client().call("own").ok();
 }
@@ -125,7 +125,7 @@ fn every_path_of_the_announcement_is_served() {
 
 #[test]
 fn two_routes_to_one_component_serve_it_once() {
-    let served = own(guest::ANSWER, "");
+    let served = own(bodies::ANSWER, "");
     let text = fs::read_to_string(&served.path).unwrap()
         + "[[trigger.http]]\nroute = \"/v2/models/own/...\"\ncomponent = \"own\"\n";
     fs::write(&served.path, text).unwrap();
@@ -264,7 +264,7 @@ fn machine_code_is_refused() {
 fn an_address_in_use_is_named_with_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let served = own(guest::ANSWER, "");
+    let served = own(bodies::ANSWER, "");
     let line = served.up().option("--listen", &address).run().refusal();
     assert!(line.contains(&address), "{line}");
     assert!(line.contains("--listen"), "{line}");
@@ -272,7 +272,7 @@ fn an_address_in_use_is_named_with_the_way_out() {
 
 #[test]
 fn termination_lets_requests_in_flight_finish() {
-    let served = own(&guest::burn(300_000_000), "concurrency = 1");
+    let served = own(&bodies::burn(300_000_000), "concurrency = 1");
     let host = served.up().serve();
     let clients: Vec<_> = (0..2)
         .map(|_| {
@@ -299,7 +299,7 @@ fn termination_lets_requests_in_flight_finish() {
 
 #[test]
 fn an_idle_connection_does_not_hold_up_termination() {
-    let host = own(guest::ANSWER, "").up().serve();
+    let host = own(bodies::ANSWER, "").up().serve();
     let _silent = host.client().connect();
     host.client().call("own").ok();
     let (status, _) = host.terminate();

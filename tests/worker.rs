@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, names_in, temporary, wine};
-use crate::harness::{guest, process};
+use crate::harness::{bodies, guest, process};
 
 const COMPILED: &str = "compiled a component";
 
@@ -119,7 +119,7 @@ fn a_component_that_takes_too_much_memory_to_compile_is_refused() {
 
 #[test]
 fn a_component_within_the_limits_of_compiling_is_served() {
-    let own = Bomb::new(&guest::component(guest::ANSWER));
+    let own = Bomb::new(&guest::component(bodies::ANSWER));
     let host = own
         .up()
         .option("--compile-cpu", "60s")
@@ -165,7 +165,7 @@ fn a_worker_that_is_killed_leaves_nothing_and_the_next_one_succeeds() {
     let line = call.wait().refusal();
     assert!(line.contains("died") && line.contains("SIGKILL"), "{line}");
     assert_eq!(bomb.entries(), Vec::<String>::new());
-    fs::write(bomb.file(), guest::component(guest::ANSWER)).unwrap();
+    fs::write(bomb.file(), guest::component(bodies::ANSWER)).unwrap();
     bomb.up().serve().client().call("bomb").ok();
 }
 
@@ -181,7 +181,7 @@ fn a_worker_ends_with_who_started_it() {
 
 #[test]
 fn of_many_that_want_the_same_machine_code_one_compiles() {
-    let own = Bomb::new(&guest::component(guest::ANSWER));
+    let own = Bomb::new(&guest::component(bodies::ANSWER));
     let calls: Vec<_> = (0..6)
         .map(|_| {
             let request = own.dir.path().join("request.json");
@@ -234,7 +234,7 @@ fn a_neighbour_hardly_notices_that_a_bomb_is_compiled() {
 
 #[test]
 fn a_disk_that_takes_no_entry_costs_nothing_but_the_next_compilation() {
-    let own = Bomb::new(&guest::component(guest::ANSWER));
+    let own = Bomb::new(&guest::component(bodies::ANSWER));
     own.up().serve().client().call("bomb").ok();
     // Now the entry's name is taken by what a file cannot replace.
     let entry = own
@@ -256,8 +256,8 @@ fn a_disk_that_takes_no_entry_costs_nothing_but_the_next_compilation() {
 #[test]
 fn the_cache_keeps_to_its_size_and_drops_what_was_used_longest_ago() {
     let (first, second) = (
-        Bomb::new(&guest::component(guest::ANSWER)),
-        guest::component(guest::TRAP),
+        Bomb::new(&guest::component(bodies::ANSWER)),
+        guest::component(bodies::TRAP),
     );
     let one_entry = || {
         let names = first.entries();

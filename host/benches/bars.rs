@@ -24,6 +24,9 @@
 )]
 mod onnx;
 
+#[allow(missing_docs, unreachable_pub, reason = "no crate's public face")]
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -33,21 +36,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use glovebox::admission::Admission;
-use glovebox::compile::{self, Compiler};
-use glovebox::limits::{self, Bytes, Limits};
+use glovebox::limits::{self, Limits};
 use glovebox::memory::Budget;
 use glovebox::model::package::Package;
 use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
 use glovebox::pack::Packer;
 use glovebox::pack::config::ModelConfig;
-use glovebox::sandbox::Sandbox;
 use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::engine::Metering;
 use glovebox::sandbox::invoke::Call;
 use glovebox::server::Server;
 use glovebox::server::state::State;
-use glovebox::worker::Worker;
 
 const INSTANCES: usize = 2_000;
 const HTTP_ROUNDS: usize = 10;
@@ -64,15 +64,7 @@ fn main() {
 
 async fn run() {
     let dir = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::new(thread::available_parallelism().unwrap().get()).unwrap();
-    let worker = Worker {
-        program: env!("CARGO_BIN_EXE_glovebox").into(),
-        cache_dir: dir.path().join("cache"),
-    };
-    let budget = compile::budget(limits::COMPILE_CPU, Bytes(limits::COMPILE_MEMORY_BYTES));
-    let compiler = Compiler::new(&sandbox, worker, Bytes(u64::MAX), budget).unwrap();
-    let compiler = Arc::new(compiler);
-    let deployer = Deployer { sandbox, compiler };
+    let deployer = common::deployer(dir.path());
     let start = Instant::now();
     deployer.compiler.runtime(Metering::Epochs).unwrap();
     println!(

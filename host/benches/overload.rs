@@ -32,6 +32,18 @@
 )]
 mod guest;
 
+#[path = "../../tests/harness/bodies.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "shared with the tests, which use all of it"
+)]
+mod bodies;
+
+#[allow(missing_docs, unreachable_pub, reason = "no crate's public face")]
+mod common;
+
 use std::cell::RefCell;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -43,13 +55,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use glovebox::admission::Admission;
-use glovebox::compile::Compiler;
 use glovebox::limits::Limits;
 use glovebox::memory::Budget;
 use glovebox::model::package::Package;
 use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
-use glovebox::sandbox::Sandbox;
 use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::invoke::Call;
 use glovebox::server::Server;
@@ -110,9 +120,7 @@ fn main() {
 
 async fn serve() -> SocketAddr {
     let dir = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::new(thread::available_parallelism().unwrap().get()).unwrap();
-    let compiler = Arc::new(Compiler::new(sandbox.engine(), &dir.path().join("cache")).unwrap());
-    let deployer = Deployer { sandbox, compiler };
+    let deployer = common::deployer(dir.path());
     let trial = deploy(&deployer, dir.path(), 10_000_000).await;
     let rounds = 10_000_000.0 * WORK.as_secs_f64() / cpu(&trial).await.as_secs_f64();
     let model = deploy(&deployer, dir.path(), rounds as u64).await;
@@ -130,7 +138,7 @@ async fn serve() -> SocketAddr {
 
 async fn deploy(deployer: &Deployer, dir: &Path, rounds: u64) -> Model {
     let file = dir.join("burn.wasm");
-    fs::write(&file, guest::component(&guest::burn(rounds))).unwrap();
+    fs::write(&file, guest::component(&bodies::burn(rounds))).unwrap();
     let package = Package::open(&file).unwrap();
     let tenant = Tenant {
         name: "burn".into(),

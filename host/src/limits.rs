@@ -13,6 +13,10 @@ const GIB: u64 = 1 << 30;
 /// How long guest code runs before the next tenant's turn; the grain of CPU limits.
 pub const TICK: Duration = Duration::from_millis(1);
 
+/// By how much compute threads are nicer than others: enough that Linux lets a thread that wakes
+/// run before them, and a fair share remains for guests on a machine that does other work too.
+pub const COMPUTE_NICE: i32 = 5;
+
 /// What a byte of a body can become on the host: itself and its tensor. `1,` is an FP64 of 8 bytes.
 pub const BYTES_PER_BODY_BYTE: u64 = 1 + 4;
 /// What a byte of output can become on the host: itself and its JSON. A BOOL is `false,`.

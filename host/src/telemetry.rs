@@ -15,6 +15,7 @@ use crate::harden::{Layer, Wall};
 use crate::limits::Bytes;
 use crate::memory::Budget;
 use crate::model::registry::Registry;
+use crate::sandbox::Live;
 use crate::sandbox::invoke::Usage;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,6 +52,42 @@ pub struct Metrics {
     hardening: Family<LayerLabel, Gauge>,
     memory_budget: Gauge,
     memory_reserved: Gauge,
+    live: LiveGauges,
+}
+
+/// What guests hold of the pool, over all models.
+#[derive(Default)]
+struct LiveGauges {
+    instances: Gauge,
+    memories: Gauge,
+    tables: Gauge,
+    stacks: Gauge,
+}
+
+impl LiveGauges {
+    fn register(&self, exposition: &mut Exposition) {
+        let Self {
+            instances,
+            memories,
+            tables,
+            stacks,
+        } = self;
+        let mut register = |name: &str, help: &str, gauge: &Gauge| {
+            exposition.register(name, help, gauge.clone());
+        };
+        register("live_instances", "Instances of components now", instances);
+        register("live_memories", "Linear memories of guests now", memories);
+        register("live_tables", "Tables of guests now", tables);
+        register("live_stacks", "Stacks of guests now", stacks);
+    }
+
+    fn set(&self, live: Live) {
+        let set = |gauge: &Gauge, count: u64| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        set(&self.instances, live.instances);
+        set(&self.memories, live.memories);
+        set(&self.tables, live.tables);
+        set(&self.stacks, live.stacks);
+    }
 }
 
 impl Metrics {
@@ -72,6 +109,7 @@ impl Metrics {
             hardening: Family::default(),
             memory_budget: Gauge::default(),
             memory_reserved: Gauge::default(),
+            live: LiveGauges::default(),
         };
         metrics.register();
         for model in registry.iter() {
@@ -102,6 +140,7 @@ impl Metrics {
             hardening,
             memory_budget,
             memory_reserved,
+            live,
         } = self;
         exposition.register(
             "requests",
@@ -172,6 +211,7 @@ impl Metrics {
             Unit::Bytes,
             memory_reserved.clone(),
         );
+        live.register(exposition);
     }
 
     fn begin(&self, label: &ModelLabel) {
@@ -210,6 +250,10 @@ impl Metrics {
             self.running
                 .get_or_create(&label)
                 .set(count(model.gate.running()));
+        }
+        // All models run in one sandbox.
+        if let Some(model) = registry.iter().next() {
+            self.live.set(model.function.live());
         }
         let mut text = String::new();
         // Writing to a string cannot fail.

@@ -30,17 +30,7 @@ impl Glovebox {
     /// A command; only errors are logged. The cache is named in the environment, so that the
     /// commands of `up --build` use it too.
     pub(crate) fn new(command: &str) -> Self {
-        Self::of(Command::new(env!("CARGO_BIN_EXE_glovebox")), command)
-    }
-
-    /// The same on the first core only.
-    pub(crate) fn on_one_core(command: &str) -> Self {
-        let mut process = Command::new("taskset");
-        process.args(["-c", "0", env!("CARGO_BIN_EXE_glovebox")]);
-        Self::of(process, command)
-    }
-
-    fn of(mut process: Command, command: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_glovebox"));
         process
             .arg(command)
             .env("GLOVEBOX_CACHE_DIR", shared_cache())
@@ -66,6 +56,19 @@ impl Glovebox {
     pub(crate) fn log(mut self, filter: &str) -> Self {
         self.0.env("RUST_LOG", filter);
         self
+    }
+
+    /// On the first core only, as `taskset` of util-linux does it.
+    pub(crate) fn on_one_core(self) -> Self {
+        let mut process = Command::new("taskset");
+        process.args(["-c", "0"]).arg(self.0.get_program());
+        process.args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            if let Some(value) = value {
+                process.env(name, value);
+            }
+        }
+        Self(process)
     }
 
     pub(crate) fn in_dir(mut self, dir: &Path) -> Self {

@@ -89,6 +89,12 @@ impl Host {
         format!("/proc/{}/{file}", self.id())
     }
 
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut().expect("it was started");
+        matches!(child.try_wait(), Ok(None))
+    }
+
     /// Asks it to stop.
     pub(crate) fn signal_terminate(&self) {
         let child = self.child.as_ref().expect("it runs");

@@ -1,10 +1,12 @@
 //! What the tests drive Glovebox with. Nothing here asserts anything about a scenario.
 
+pub(crate) mod bodies;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod files;
 pub(crate) mod guest;
 pub(crate) mod host;
+pub(crate) mod hostile;
 pub(crate) mod http2;
 pub(crate) mod media;
 pub(crate) mod onnx;

@@ -7,10 +7,10 @@ use glovebox_protocol as protocol;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Module, Result};
 
-use super::Sandbox;
 use super::bindings::ModelFunctionPre;
 use super::compute::Tenant;
 use super::invoke::{Answer, Call, Fault, Finished, Invocation, State};
+use super::{Live, Sandbox};
 use crate::limits::Limits;
 
 /// The name under which a component without code of its own imports the runtime.
@@ -58,6 +58,11 @@ impl Function {
     /// Whose compute it uses.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
+    }
+
+    /// What all functions of this sandbox hold now.
+    pub fn live(&self) -> Live {
+        self.sandbox.live()
     }
 
     /// What the model is called with, as the component itself says.

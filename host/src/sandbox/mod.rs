@@ -89,18 +89,45 @@ impl Sandbox {
     pub fn restart(&self) -> Result<(), SandboxError> {
         self.compute.restart()?;
         let mut tickers = self.tickers.lock().unwrap_or_else(PoisonError::into_inner);
-        let engines = [Some(&self.epochs), self.fuel.get()];
-        *tickers = engines
-            .into_iter()
-            .flatten()
+        *tickers = self
+            .engines()
             .map(Ticker::start)
             .collect::<io::Result<_>>()?;
         Ok(())
+    }
+
+    /// What guests hold now.
+    pub fn live(&self) -> Live {
+        let mut live = Live::default();
+        for pool in self.engines().filter_map(Engine::pooling_allocator_metrics) {
+            live.instances += pool.component_instances();
+            live.memories += pool.memories() as u64;
+            live.tables += pool.tables() as u64;
+            live.stacks += pool.stacks() as u64;
+        }
+        live
+    }
+
+    fn engines(&self) -> impl Iterator<Item = &Engine> {
+        [Some(&self.epochs), self.fuel.get()].into_iter().flatten()
     }
 }
 
 fn new_engine(metering: Metering, allocation: Allocation) -> Result<Engine, SandboxError> {
     engine::new(metering, allocation).map_err(|error| SandboxError(format!("{error:#}")))
+}
+
+/// What is taken of the pools that all instances come from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Live {
+    /// Instances of components.
+    pub instances: u64,
+    /// Linear memories.
+    pub memories: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Stacks of guests.
+    pub stacks: u64,
 }
 
 /// The sandbox cannot be set up on this machine.

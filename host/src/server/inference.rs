@@ -163,20 +163,18 @@ impl Inference {
         })
     }
 
-    /// A tensor that JSON cannot carry is the model's fault, as are names it did not declare.
+    /// A tensor that JSON cannot carry is the model's fault, as is one that it did not declare so.
     fn tensors(
         &self,
         id: Option<String>,
         outputs: Vec<glovebox_protocol::Tensor>,
     ) -> Result<Media, RequestError> {
-        let declared = |name: &str| {
-            self.model
-                .signature
-                .outputs
-                .iter()
-                .any(|spec| spec.name == name)
+        let specs = &self.model.signature.outputs;
+        let is_declared = |tensor: &glovebox_protocol::Tensor| {
+            let spec = specs.iter().find(|spec| spec.name == tensor.name);
+            spec.is_some_and(|spec| spec.check(tensor).is_ok())
         };
-        if outputs.iter().any(|tensor| !declared(&tensor.name)) {
+        if !outputs.iter().all(is_declared) {
             return Err(RequestError::BadOutput);
         }
         let model_version = self.model.version().map(str::to_owned);
