@@ -61,7 +61,10 @@ fn a_memory_limit_below_what_a_guest_starts_with_is_refused_at_the_start() {
     assert!(line.contains("raise `memory`"), "{line}");
     let models = [("digits", digits(), "memory = \"1MiB\"")];
     let line = Manifest::new(&manifest(&models)).up().run().refusal();
-    assert!(line.contains("\"digits\"") && line.contains("1 MiB"), "{line}");
+    assert!(
+        line.contains("\"digits\"") && line.contains("1 MiB"),
+        "{line}"
+    );
     assert!(line.contains("raise `memory`"), "{line}");
 }
 
@@ -113,7 +116,11 @@ fn stack_is_given_up_to_its_end_and_not_beyond() {
 #[test]
 fn a_component_has_so_many_instances_memories_and_tables_and_not_one_more() {
     // The code is an instance with a memory itself.
-    let cases = [("", 7, "instances"), ("(memory 0)", 1, "memories"), ("(table 1 funcref)", 4, "tables")];
+    let cases = [
+        ("", 7, "instances"),
+        ("(memory 0)", 1, "memories"),
+        ("(table 1 funcref)", 4, "tables"),
+    ];
     for (field, most, what) in cases {
         let hostile = Hostile::new(&with_modules(most, field), "");
         hostile.call("hostile").ok();
@@ -178,8 +185,7 @@ fn an_instantiation_that_is_broken_off_gives_everything_back() {
     let client = hostile.client();
     for round in 1..=20 {
         let mut stream = client.connect();
-        let request =
-            "POST /v2/models/hostile/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 13\r\n\r\n{\"inputs\":[]}";
+        let request = "POST /v2/models/hostile/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 13\r\n\r\n{\"inputs\":[]}";
         stream.write_all(request.as_bytes()).unwrap();
         settles("an instance", || {
             let running = client.metric("glovebox_running_requests{model=\"hostile\"}");
@@ -190,6 +196,10 @@ fn an_instantiation_that_is_broken_off_gives_everything_back() {
             let cancelled = client.requests("hostile", "cancelled");
             (cancelled < f64::from(round)).then(|| cancelled.to_string())
         });
+        settles("the end of the instance", || {
+            let running = client.metric("glovebox_running_requests{model=\"hostile\"}");
+            (running > 0.0).then(|| running.to_string())
+        });
     }
     hostile.sends("hostile", 20);
     hostile.unhurt();
@@ -198,7 +208,9 @@ fn an_instantiation_that_is_broken_off_gives_everything_back() {
 #[test]
 fn an_instantiation_that_fails_is_refused_at_the_start() {
     let guest = Guest::infer(bodies::ANSWER);
-    let late = guest.clone().fields("(func $start unreachable) (start $start)");
+    let late = guest
+        .clone()
+        .fields("(func $start unreachable) (start $start)");
     let outside = guest.fields("(data (i32.const 1048576) \"x\")");
     for guest in [late, outside] {
         let line = refusal(&guest, "");

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::harness::client::Answer;
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, wine};
-use crate::harness::{bodies, guest};
 use crate::harness::host::Host;
 use crate::harness::http2;
+use crate::harness::{bodies, guest};
 
 fn both() -> Host {
     let models = [("digits", digits(), ""), ("wine", wine(), "")];

@@ -77,7 +77,11 @@ struct Own {
 impl Own {
     fn new() -> Self {
         let dir = temporary();
-        fs::write(dir.path().join("own.wasm"), guest::component(bodies::ANSWER)).unwrap();
+        fs::write(
+            dir.path().join("own.wasm"),
+            guest::component(bodies::ANSWER),
+        )
+        .unwrap();
         Self { dir }
     }
 

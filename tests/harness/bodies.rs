@@ -116,7 +116,10 @@ pub(crate) fn output(bytes: u32) -> String {
 /// `predict` that answers with a content type of these bytes and no body.
 pub(crate) fn content_type(bytes: &[u8]) -> String {
     let stores = bytes.iter().enumerate().map(|(index, byte)| {
-        format!("(i32.store8 (i32.const {}) (i32.const {byte}))", 7000 + index)
+        format!(
+            "(i32.store8 (i32.const {}) (i32.const {byte}))",
+            7000 + index
+        )
     });
     format!(
         "{} (i32.store (i32.const 3076) (i32.const 7000)) (i32.store (i32.const 3080) (i32.const {}))
@@ -127,7 +130,8 @@ pub(crate) fn content_type(bytes: &[u8]) -> String {
 }
 
 /// `signature` that declares one output: `y`, FP32, of any length.
-pub(crate) const DECLARE: &str = "(i32.store (i32.const 1032) (i32.const 1100)) (i32.store (i32.const 1036) (i32.const 1))
+pub(crate) const DECLARE: &str =
+    "(i32.store (i32.const 1032) (i32.const 1100)) (i32.store (i32.const 1036) (i32.const 1))
     (i32.store (i32.const 1100) (i32.const 1200)) (i32.store (i32.const 1104) (i32.const 1))
     (i32.store8 (i32.const 1200) (i32.const 121)) (i32.store8 (i32.const 1108) (i32.const 11))
     (i32.store (i32.const 1112) (i32.const 1208)) (i32.store (i32.const 1116) (i32.const 1))
@@ -160,19 +164,37 @@ impl Output<'_> {
     /// The body of `infer` that answers it.
     pub(crate) fn infer(&self) -> String {
         let shape = self.shape.iter().enumerate().map(|(index, size)| {
-            format!("(i64.store (i32.const {}) (i64.const {}))", 7104 + 8 * index, *size as i64)
+            format!(
+                "(i64.store (i32.const {}) (i64.const {}))",
+                7104 + 8 * index,
+                *size as i64
+            )
         });
         let data = self.data.iter().enumerate().map(|(index, bits)| {
-            format!("(i32.store (i32.const {}) (i32.const {}))", 7400 + 4 * index, *bits as i32)
+            format!(
+                "(i32.store (i32.const {}) (i32.const {}))",
+                7400 + 4 * index,
+                *bits as i32
+            )
         });
         let values: String = shape.chain(data).collect();
-        let fields = [7000, 1, self.datatype.into(), 7104, self.shape.len(), 7400, 4 * self.data.len()];
+        let fields = [
+            7000,
+            1,
+            self.datatype.into(),
+            7104,
+            self.shape.len(),
+            7400,
+            4 * self.data.len(),
+        ];
         let offsets = [0, 4, 8, 12, 16, 20, 24];
         let stores: String = offsets
             .iter()
             .zip(fields)
             .map(|(offset, value)| {
-                format!("(i32.store (i32.add (local.get $at) (i32.const {offset})) (i32.const {value}))")
+                format!(
+                    "(i32.store (i32.add (local.get $at) (i32.const {offset})) (i32.const {value}))"
+                )
             })
             .collect();
         format!(

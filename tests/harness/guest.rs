@@ -194,7 +194,8 @@ const ALLOCATE: &str = "(local $at i32)
     (local.get $at)";
 
 /// `predict`: how often it was called in this memory.
-const COUNT: &str = "(i32.store8 (i32.const 5000) (i32.add (i32.load8_u (i32.const 5000)) (i32.const 1)))
+const COUNT: &str =
+    "(i32.store8 (i32.const 5000) (i32.add (i32.load8_u (i32.const 5000)) (i32.const 1)))
     (i32.store8 (i32.const 5001) (i32.add (i32.load8_u (i32.const 5000)) (i32.const 48)))
     (i32.store (i32.const 3076) (i32.const 4096)) (i32.store (i32.const 3080) (i32.const 10))
     (i32.store (i32.const 3084) (i32.const 5001)) (i32.store (i32.const 3088) (i32.const 1))
@@ -240,11 +241,11 @@ pub(crate) fn with_resource(destructor: &str, infer: &str) -> Guest {
     let before = format!(
         r#"(core module $destructors (func (export "d") (param i32) {destructor}))
         (core instance $destructors (instantiate $destructors))
-        (type $resource (resource (rep i32) (dtor (func $destructors "d"))))
+        (type $resource (resource (rep i32) (dtor (core func $destructors "d"))))
         (core func $new (canon resource.new $resource))
         (core func $drop (canon resource.drop $resource))"#
     );
-    let with = r#"(with "r" (instance (export "new" (func $new)) (export "drop" (func $drop))))"#;
+    let with = r#"(with "r" (instance (export "new" (core func $new)) (export "drop" (core func $drop))))"#;
     let imports = r#"(import "r" "new" (func $new (param i32) (result i32)))
         (import "r" "drop" (func $drop (param i32)))"#;
     Guest::infer(infer).before(&before, with).fields(imports)

@@ -7,10 +7,10 @@ use glovebox_protocol as protocol;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Module, Result};
 
-use super::{Live, Sandbox};
 use super::bindings::ModelFunctionPre;
 use super::compute::Tenant;
 use super::invoke::{Answer, Call, Fault, Finished, Invocation, State};
+use super::{Live, Sandbox};
 use crate::limits::Limits;
 
 /// The name under which a component without code of its own imports the runtime.
