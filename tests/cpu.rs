@@ -162,7 +162,6 @@ fn features_that_could_dodge_the_meter_are_refused() {
         "(memory $m 1 1)",
     ];
     for feature in features {
-        println!("{feature}");
         let line = refusal(&Guest::infer(bodies::ANSWER).fields(feature), "");
         assert!(line.contains("\"hostile\""), "{line}");
     }

@@ -245,7 +245,7 @@ pub(crate) fn with_resource(destructor: &str, infer: &str) -> Guest {
         (core func $new (canon resource.new $resource))
         (core func $drop (canon resource.drop $resource))"#
     );
-    let with = r#"(with "r" (instance (export "new" (core func $new)) (export "drop" (core func $drop))))"#;
+    let with = r#"(with "r" (instance (export "new" (func $new)) (export "drop" (func $drop))))"#;
     let imports = r#"(import "r" "new" (func $new (param i32) (result i32)))
         (import "r" "drop" (func $drop (param i32)))"#;
     Guest::infer(infer).before(&before, with).fields(imports)
