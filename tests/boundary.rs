@@ -231,7 +231,7 @@ fn handles_are_given_up_to_the_limit_and_not_one_more() {
         hostile.call("at").ok();
         let answers = ["above", "all"].map(|name| hostile.call(name));
         for answer in &answers {
-            check(answer, 502, "trap");
+            check(answer, 502, "bad_output");
         }
     }
     hostile.unhurt();
