@@ -196,6 +196,10 @@ fn an_instantiation_that_is_broken_off_gives_everything_back() {
             let cancelled = client.requests("hostile", "cancelled");
             (cancelled < f64::from(round)).then(|| cancelled.to_string())
         });
+        settles("the end of the instance", || {
+            let running = client.metric("glovebox_running_requests{model=\"hostile\"}");
+            (running > 0.0).then(|| running.to_string())
+        });
     }
     hostile.sends("hostile", 20);
     hostile.unhurt();

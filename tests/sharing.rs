@@ -180,6 +180,16 @@ fn machine_code_is_not_loaded_under_another_name_or_key() {
 }
 
 #[test]
+fn machine_code_that_has_another_name_too_is_not_loaded() {
+    let own = Own::new();
+    own.serve();
+    // Who holds the other name could change it after the check.
+    fs::hard_link(own.entry(), own.dir.path().join("other")).unwrap();
+    assert!(own.serve().contains(BROKEN));
+    assert!(!own.serve().contains(BROKEN));
+}
+
+#[test]
 fn half_an_entry_is_as_good_as_none() {
     let own = Own::new();
     own.serve();

@@ -319,3 +319,23 @@ fn tests_use_no_fixed_port_and_do_not_sleep() {
         }
     }
 }
+
+#[test]
+fn every_test_that_the_table_of_hostile_cases_names_exists() {
+    let root = workspace().join("tests");
+    let text = fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, table) = text.split_once("## Hostile cases").unwrap();
+    let named: Vec<_> = table
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|name| name.split_once("::"))
+        .filter(|(file, _)| file.starts_with(char::is_lowercase))
+        .collect();
+    assert!(named.len() > 30, "the table is written otherwise");
+    for (file, test) in named {
+        let source = fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
+        let function = format!("#[test]\nfn {test}() {{");
+        assert!(source.contains(&function), "{file}::{test}");
+    }
+}

@@ -241,7 +241,7 @@ pub(crate) fn with_resource(destructor: &str, infer: &str) -> Guest {
     let before = format!(
         r#"(core module $destructors (func (export "d") (param i32) {destructor}))
         (core instance $destructors (instantiate $destructors))
-        (type $resource (resource (rep i32) (dtor (func $destructors "d"))))
+        (type $resource (resource (rep i32) (dtor (core func $destructors "d"))))
         (core func $new (canon resource.new $resource))
         (core func $drop (canon resource.drop $resource))"#
     );

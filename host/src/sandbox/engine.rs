@@ -1,6 +1,8 @@
 //! The one `wasmtime::Config`: which wasm features exist and how instances are allocated.
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, WasmFeatures,
+};
 
 use crate::limits;
 
@@ -65,6 +67,8 @@ fn only_needed_features(config: &mut Config) {
         .wasm_multi_memory(false)
         .wasm_gc(false)
         .wasm_tail_call(false)
+        // Without the crate's feature `gc` there is no method for it, and it is on.
+        .wasm_features(WasmFeatures::FUNCTION_REFERENCES, false)
         .wasm_stack_switching(false)
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false)
