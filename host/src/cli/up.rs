@@ -36,7 +36,7 @@ impl Up {
     pub(super) async fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
         let models = self.models(deployer).await?;
         let state = Arc::new(State::new(Registry::new(models)));
-        let server = Server::bind(self.listen, Arc::clone(&state)).await?;
+        let server = Server::bind(self.listen, Arc::clone(&state))?;
         announce(server.address()?, &state.registry);
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
