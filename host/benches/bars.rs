@@ -172,9 +172,7 @@ async fn instances(name: &str, model: &Model) {
 async fn http(wine: Model, tiny: Model) {
     let admission = Admission::new(Budget::available().unwrap(), []);
     let state = Arc::new(State::new(Registry::new([wine, tiny]), admission));
-    let server = Server::bind(([127, 0, 0, 1], 0).into(), state)
-        .await
-        .unwrap();
+    let server = Server::bind(([127, 0, 0, 1], 0).into(), state).unwrap();
     let address = server.address().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let served = tokio::spawn(server.serve(async move {

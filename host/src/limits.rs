@@ -53,12 +53,17 @@ pub const SEND_BUFFER_BYTES: usize = (256 * KIB) as usize;
 pub const SLICE_BYTES: usize = (64 * KIB) as usize;
 /// Open connections; each costs a header buffer and a file descriptor.
 pub const CONNECTIONS: usize = 1024;
+/// Connections that the system holds ready while there is no permit for them.
+pub const BACKLOG: u32 = 1024;
 /// File descriptors that are no connections: the listener, the log, what the system needs.
 pub const SPARE_DESCRIPTORS: usize = 64;
 /// How long a connection may be without a request. (HTTP/1 waits for headers: `HEADER_TIME`.)
 pub const IDLE_TIME: Duration = Duration::from_secs(30);
-/// The same while as many connections are open as may be, and others wait.
+/// The same while it is crowded.
 pub const CROWDED_TIME: Duration = Duration::from_secs(2);
+/// It is crowded while less than one over this of all connections is free, so that newcomers find
+/// room although silent clients come again and again.
+pub const CROWDED_PART: usize = 4;
 /// How often a connection is looked at.
 pub const WATCH_TIME: Duration = Duration::from_millis(500);
 /// HTTP/2 requests in flight on one connection.

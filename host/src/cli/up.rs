@@ -72,7 +72,7 @@ impl Up {
         let admission = Admission::new(self.budget()?, tenants(&components));
         let models = self.models(deployer, &components, &admission).await?;
         let state = Arc::new(State::new(Registry::new(models), admission));
-        let server = Server::bind(self.listen, Arc::clone(&state)).await?;
+        let server = Server::bind(self.listen, Arc::clone(&state))?;
         Ok((server, state))
     }
 

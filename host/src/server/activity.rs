@@ -62,7 +62,7 @@ impl Activity {
         }
     }
 
-    /// Why the connection must be closed, if it must. `crowded` says that others wait for it.
+    /// Why the connection must be closed, if it must. `crowded` says that others need its place.
     pub(super) fn fault(&self, crowded: bool) -> Option<&'static str> {
         let (now, doing) = (Instant::now(), self.lock());
         if doing.requests.is_empty() {

@@ -23,11 +23,18 @@ use crate::limits;
 pub(super) struct Connection {
     builder: Builder<TokioExecutor>,
     router: Router,
+    room: Arc<Room>,
+}
+
+/// Whether there is room for more connections.
+struct Room {
     permits: Arc<Semaphore>,
+    /// With fewer free permits than this, it is crowded.
+    enough: usize,
 }
 
 impl Connection {
-    /// Connections to `router`, of which there are as many as `permits`.
+    /// Connections to `router`, of which there may be as many as there are `permits`.
     pub(super) fn new(router: Router, permits: Arc<Semaphore>) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
@@ -48,10 +55,11 @@ impl Connection {
             .max_local_error_reset_streams(limits::WRONG_STREAMS)
             .keep_alive_interval(limits::HEADER_TIME)
             .keep_alive_timeout(limits::HEADER_TIME);
+        let enough = permits.available_permits() / limits::CROWDED_PART;
         Self {
             builder,
             router,
-            permits,
+            room: Arc::new(Room { permits, enough }),
         }
     }
 
@@ -79,13 +87,13 @@ impl Connection {
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = open.watch(connection);
-        let permits = Arc::clone(&self.permits);
+        let room = Arc::clone(&self.room);
         tokio::spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 },
-                reason = overdue(&activity, &permits) => {
+                reason = overdue(&activity, &room) => {
                     tracing::debug!(reason, "a connection was closed");
                 }
             }
@@ -95,10 +103,10 @@ impl Connection {
 }
 
 /// Waits until a connection must be closed; says why.
-async fn overdue(activity: &Activity, permits: &Semaphore) -> &'static str {
+async fn overdue(activity: &Activity, room: &Room) -> &'static str {
     loop {
         tokio::time::sleep(limits::WATCH_TIME).await;
-        let crowded = permits.available_permits() == 0;
+        let crowded = room.permits.available_permits() < room.enough;
         if let Some(reason) = activity.fault(crowded) {
             return reason;
         }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -60,16 +60,13 @@ impl Server {
     ///
     /// # Errors
     /// The address is in use, or not ours.
-    pub async fn bind(address: SocketAddr, state: Arc<State>) -> Result<Self, BindError> {
-        let listener = TcpListener::bind(address)
-            .await
+    pub fn bind(address: SocketAddr, state: Arc<State>) -> Result<Self, BindError> {
+        let listener = listen(address)
+            .and_then(TcpListener::into_std)
             .map_err(|source| match source.kind() {
                 io::ErrorKind::AddrInUse => BindError::InUse(address),
                 _ => BindError::Other { address, source },
             })?;
-        let listener = listener
-            .into_std()
-            .map_err(|source| BindError::Other { address, source })?;
         let connections = Arc::new(Semaphore::new(descriptors::connections()));
         Ok(Self {
             listener,
@@ -141,6 +138,17 @@ async fn accept(
             Err(error) => back_off(&error).await,
         }
     }
+}
+
+/// As `TcpListener::bind` does, but clients that connect all at once are not turned away.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG)
 }
 
 /// A connection that broke before it was accepted is no reason to wait; having no file
