@@ -184,7 +184,7 @@ fn bodies_that_are_not_json_are_refused_with_the_place() {
     assert!(body_refusal("").contains("EOF while parsing"));
     assert!(body_refusal(r#"{"inputs": []} x"#).contains("trailing characters"));
     assert!(body_refusal("[]").contains("not a valid inference request"));
-    assert!(body_refusal(r#"{"inputs": {}}"#).contains("expected a sequence"));
+    assert!(body_refusal(r#"{"inputs": {}}"#).contains("expected an array"));
     assert!(
         body_refusal(r#"{"id": 5, "inputs": []}"#)
             .contains("invalid type: integer `5`, expected a string")
