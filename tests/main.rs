@@ -11,6 +11,7 @@
 
 mod admission;
 mod density;
+mod edge;
 mod errors;
 mod harness;
 mod limits;

@@ -29,12 +29,45 @@ pub const MEMORY_STEP: Bytes = Bytes(MIB);
 pub const HEADER_BYTES: usize = (16 * KIB) as usize;
 /// From the first byte of a request to the end of its headers.
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
-/// From the end of the headers to the end of the body.
-pub const BODY_TIME: Duration = Duration::from_secs(30);
+/// A body arrives while its request holds a permit. The grace is for small bodies whose packets
+/// get lost; the largest body needs 2 MiB/s.
+pub const BODY_PACE: Pace = Pace {
+    grace: Duration::from_secs(3),
+    bytes_per_second: 16 * KIB,
+    whole: Duration::from_secs(30),
+};
+/// An answer holds memory while its client takes it.
+pub const ANSWER_PACE: Pace = Pace {
+    grace: Duration::from_secs(5),
+    bytes_per_second: 64 * KIB,
+    whole: Duration::from_secs(120),
+};
+/// What the system buffers of an answer (Linux doubles it). By default it takes megabytes at once,
+/// and whether the client takes them cannot be seen.
+pub const SEND_BUFFER_BYTES: usize = (256 * KIB) as usize;
+/// What is handed to a connection of an answer at once.
+pub const SLICE_BYTES: usize = (64 * KIB) as usize;
 /// Open connections; each costs a header buffer and a file descriptor.
 pub const CONNECTIONS: usize = 1024;
+/// File descriptors that are no connections: the listener, the log, what the system needs.
+pub const SPARE_DESCRIPTORS: usize = 64;
+/// How long a connection may be without a request. (HTTP/1 waits for headers: `HEADER_TIME`.)
+pub const IDLE_TIME: Duration = Duration::from_secs(30);
+/// The same while as many connections are open as may be, and others wait.
+pub const CROWDED_TIME: Duration = Duration::from_secs(2);
+/// How often a connection is looked at.
+pub const WATCH_TIME: Duration = Duration::from_millis(500);
 /// HTTP/2 requests in flight on one connection.
 pub const STREAMS: u32 = 100;
+/// What a client may send of one HTTP/2 request before it is read: the protocol's own default.
+pub const STREAM_WINDOW_BYTES: u32 = (64 * KIB) as u32;
+/// The same for all requests of one connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = MIB as u32;
+/// HTTP/2 streams that a client may reset before they are served, at once. Clients cancel requests,
+/// but not that fast.
+pub const RESET_STREAMS: usize = 20;
+/// HTTP/2 streams that may break the protocol's rules in the life of one connection.
+pub const WRONG_STREAMS: usize = 100;
 /// How long a request waits for one of its component's permits.
 pub const QUEUE_TIME: Duration = Duration::from_secs(5);
 /// Requests waiting for a permit, for each permit that there is.
@@ -79,6 +112,17 @@ pub const RUN_CPU: Duration = Duration::from_secs(60);
 pub const NAME_BYTES: usize = 64;
 /// Bytes of guest text that are shown to anybody, control characters escaped.
 pub const GUEST_TEXT_BYTES: usize = 400;
+
+/// How fast bytes must move.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// What may pass before any has moved, and the longest pause.
+    pub grace: Duration,
+    /// What must move on average.
+    pub bytes_per_second: u64,
+    /// What may pass until all have moved.
+    pub whole: Duration,
+}
 
 /// What one component may use; the table `[component.<id>.tool.glovebox]` of `spin.toml`.
 #[derive(Clone, Debug)]

@@ -27,7 +27,17 @@ impl Glovebox {
     /// A command; only errors are logged. The cache is named in the environment, so that the
     /// commands of `up --build` use it too.
     pub(crate) fn new(command: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_glovebox"));
+        Self::of(Command::new(env!("CARGO_BIN_EXE_glovebox")), command)
+    }
+
+    /// The same on the first core only.
+    pub(crate) fn on_one_core(command: &str) -> Self {
+        let mut process = Command::new("taskset");
+        process.args(["-c", "0", env!("CARGO_BIN_EXE_glovebox")]);
+        Self::of(process, command)
+    }
+
+    fn of(mut process: Command, command: &str) -> Self {
         process
             .arg(command)
             .env("GLOVEBOX_CACHE_DIR", shared_cache())

@@ -78,6 +78,14 @@ pub(crate) const FAIL: &str = "(i32.store8 (i32.const 2048) (i32.const 1))
     (i32.store8 (i32.const 2052) (i32.const 3)) (i32.store (i32.const 2056) (i32.const 4096))
     (i32.store (i32.const 2060) (i32.const 10)) (i32.const 2048)";
 
+/// Answers to `predict` with how often this instance was called.
+const COUNT: &str = "
+    (i32.store8 (i32.const 5000) (i32.add (i32.load8_u (i32.const 5000)) (i32.const 1)))
+    (i32.store8 (i32.const 5001) (i32.add (i32.load8_u (i32.const 5000)) (i32.const 48)))
+    (i32.store (i32.const 3076) (i32.const 4096)) (i32.store (i32.const 3080) (i32.const 10))
+    (i32.store (i32.const 3084) (i32.const 5001)) (i32.store (i32.const 3088) (i32.const 1))
+    (i32.const 3072)";
+
 /// Burns CPU time before it answers: some nanoseconds a round.
 pub(crate) fn burn(rounds: u64) -> String {
     format!("(call $burn (i64.const {rounds})) (i32.const 2048)")
@@ -86,12 +94,28 @@ pub(crate) fn burn(rounds: u64) -> String {
 /// A component of the world `model-function`: an empty signature, `infer` with the given body (it
 /// leaves the address of its result), `predict` answers with how often it was called.
 pub(crate) fn component(infer: &str) -> Vec<u8> {
-    let text = format!("(component {} {} {})", core(infer), lifted(), interface());
+    parse(&core(infer, COUNT))
+}
+
+/// The component of this code.
+fn parse(core: &str) -> Vec<u8> {
+    let text = format!("(component {core} {} {})", lifted(), interface());
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A component whose `predict` answers with `bytes` zeros.
+pub(crate) fn zeros(bytes: u32) -> Vec<u8> {
+    let predict = format!(
+        "(drop (memory.grow (i32.const {}))) (i32.store (i32.const 3076) (i32.const 4096))
+        (i32.store (i32.const 3080) (i32.const 10)) (i32.store (i32.const 3084) (i32.const 65536))
+        (i32.store (i32.const 3088) (i32.const {bytes})) (i32.const 3072)",
+        bytes >> 16
+    );
+    parse(&core(ANSWER, &predict))
+}
+
 /// The code. Results lie at fixed addresses: signature 1024, infer 2048, predict 3072.
-fn core(infer: &str) -> String {
+fn core(infer: &str, predict: &str) -> String {
     format!(
         r#"(core module $code
   (memory (export "memory") 16)
@@ -114,12 +138,7 @@ fn core(infer: &str) -> String {
     (i64.store (i32.const 8000) (local.get $hash)))
   (func (export "signature") (result i32) (i32.const 1024))
   (func (export "infer") (param i32 i32 i32 i32) (result i32) {infer})
-  (func (export "predict") (param i32 i32 i32 i32) (result i32)
-    (i32.store8 (i32.const 5000) (i32.add (i32.load8_u (i32.const 5000)) (i32.const 1)))
-    (i32.store8 (i32.const 5001) (i32.add (i32.load8_u (i32.const 5000)) (i32.const 48)))
-    (i32.store (i32.const 3076) (i32.const 4096)) (i32.store (i32.const 3080) (i32.const 10))
-    (i32.store (i32.const 3084) (i32.const 5001)) (i32.store (i32.const 3088) (i32.const 1))
-    (i32.const 3072)))
+  (func (export "predict") (param i32 i32 i32 i32) (result i32) {predict}))
 (core instance $code (instantiate $code))"#
     )
 }

@@ -1,5 +1,6 @@
 //! A running `glovebox up`.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -64,6 +65,24 @@ impl Host {
     /// Speaks to it.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Memory that it has in RAM now, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kibibytes.map_or(0, |text| text.parse().expect("a number")) << 10
+    }
+
+    /// Files and sockets that it has open now.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(self.proc("fd")).expect("it runs").count()
+    }
+
+    fn proc(&self, file: &str) -> String {
+        let child = self.child.as_ref().expect("it runs");
+        format!("/proc/{}/{file}", child.id())
     }
 
     /// Asks it to stop.

@@ -8,3 +8,4 @@ pub(crate) mod host;
 pub(crate) mod http2;
 pub(crate) mod media;
 pub(crate) mod onnx;
+pub(crate) mod wire;

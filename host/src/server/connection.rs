@@ -1,23 +1,34 @@
 //! One connection: HTTP/1.1 or HTTP/2, with every limit on.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt;
 
+use super::activity::Activity;
+use super::delivery::Delivery;
 use crate::limits;
 
 /// How connections are served.
 pub(super) struct Connection {
     builder: Builder<TokioExecutor>,
-    service: TowerToHyperService<Router>,
+    router: Router,
+    permits: Arc<Semaphore>,
 }
 
 impl Connection {
-    pub(super) fn new(router: Router) -> Self {
+    /// Connections to `router`, of which there are as many as `permits`.
+    pub(super) fn new(router: Router, permits: Arc<Semaphore>) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -30,10 +41,17 @@ impl Connection {
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits::STREAMS)
             .max_header_list_size(limits::HEADER_BYTES as u32)
-            .keep_alive_interval(limits::HEADER_TIME);
+            .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(limits::SLICE_BYTES)
+            .max_pending_accept_reset_streams(limits::RESET_STREAMS)
+            .max_local_error_reset_streams(limits::WRONG_STREAMS)
+            .keep_alive_interval(limits::HEADER_TIME)
+            .keep_alive_timeout(limits::HEADER_TIME);
         Self {
             builder,
-            service: TowerToHyperService::new(router),
+            router,
+            permits,
         }
     }
 
@@ -46,16 +64,43 @@ impl Connection {
     ) {
         // Answers are written whole: waiting to fill a packet only costs time.
         let _ = stream.set_nodelay(true);
+        let _ = set_socket_send_buffer_size(&stream, limits::SEND_BUFFER_BYTES);
+        let activity = Activity::new();
+        let (router, requests) = (self.router.clone(), Arc::clone(&activity));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (ticket, answer) = (requests.begin(), router.clone().oneshot(request));
+            async move {
+                let answer = answer.await?;
+                Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, ticket)))
+            }
+        });
         let connection = self
             .builder
-            .serve_connection(TokioIo::new(stream), self.service.clone())
+            .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = open.watch(connection);
+        let permits = Arc::clone(&self.permits);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                reason = overdue(&activity, &permits) => {
+                    tracing::debug!(reason, "a connection was closed");
+                }
             }
             drop(permit);
         });
+    }
+}
+
+/// Waits until a connection must be closed; says why.
+async fn overdue(activity: &Activity, permits: &Semaphore) -> &'static str {
+    loop {
+        tokio::time::sleep(limits::WATCH_TIME).await;
+        let crowded = permits.available_permits() == 0;
+        if let Some(reason) = activity.fault(crowded) {
+            return reason;
+        }
     }
 }

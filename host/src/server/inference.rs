@@ -7,12 +7,10 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use glovebox_protocol::{InferRequest, InferResponse};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use tokio::time::timeout_at;
 
 use super::answer::{self, REQUEST_ID};
+use super::body;
 use super::state::State;
 use crate::admission::Permit;
 use crate::error::RequestError;
@@ -83,11 +81,11 @@ impl Inference {
         let (function, gate) = (&self.model.function, &self.model.gate);
         let (limits, tenant) = (function.limits(), &function.tenant().name);
         let deadline = self.accepted + limits.timeout;
-        check_length(&request, limits.body)?;
+        body::check(&request, limits.body.0)?;
         let permit = gate.admit(&state.admission, tenant, deadline).await?;
         let memory = permit.memory();
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let body = read(request, limits.body, deadline).await?;
+        let body = body::read(request, limits.body.0, deadline).await?;
         let answer = match self.kind {
             Kind::Infer => self.infer(body, deadline, permit, record).await?,
             Kind::Predict => {
@@ -223,41 +221,4 @@ fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
         true => work(),
         false => tokio::task::block_in_place(work),
     }
-}
-
-/// Refuses by the declared length, before a permit is taken.
-fn check_length(request: &Request, most: limits::Bytes) -> Result<(), RequestError> {
-    match request.body().size_hint().exact() {
-        Some(length) if length > most.0 => Err(too_large(most)),
-        _ => Ok(()),
-    }
-}
-
-/// The whole body, within its limits of size and time.
-/// Into one buffer: a list of what arrived would take more for many small pieces than the body has.
-async fn read(
-    request: Request,
-    most: limits::Bytes,
-    deadline: Instant,
-) -> Result<Bytes, RequestError> {
-    let until = deadline.min(Instant::now() + limits::BODY_TIME).into();
-    let size = usize::try_from(most.0).unwrap_or(usize::MAX);
-    let (mut body, mut bytes) = (Limited::new(request.into_body(), size), Vec::new());
-    loop {
-        let frame = timeout_at(until, body.frame())
-            .await
-            .map_err(|_| RequestError::SlowBody)?;
-        let Some(frame) = frame else {
-            return Ok(bytes.into());
-        };
-        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
-            true => too_large(most),
-            false => RequestError::InvalidRequest("the body broke off".into()),
-        })?;
-        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-    }
-}
-
-fn too_large(most: limits::Bytes) -> RequestError {
-    RequestError::TooLarge(format!("the body is larger than {most}"))
 }

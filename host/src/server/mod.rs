@@ -1,11 +1,17 @@
 //! HTTP in front of the models: bind, accept, drain.
 //!
 //! The path of a request: connection permit ([`Server::serve`]) → header limits ([`connection`])
-//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]) → answer.
+//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]) → answer, which
+//! its client must take ([`delivery`]).
 
+mod activity;
 mod answer;
+mod body;
 mod connection;
+mod delivery;
+mod descriptors;
 mod inference;
+mod pace;
 mod routes;
 pub mod state;
 
@@ -60,7 +66,7 @@ impl Server {
                 io::ErrorKind::AddrInUse => BindError::InUse(address),
                 _ => BindError::Other { address, source },
             })?;
-        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        let connections = Arc::new(Semaphore::new(descriptors::connections()));
         Ok(Self {
             listener,
             state,
@@ -81,7 +87,8 @@ impl Server {
     /// request in flight. Returns whether all of that was done in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let open = GracefulShutdown::new();
-        let connection = Connection::new(routes::router(Arc::clone(&self.state)));
+        let router = routes::router(Arc::clone(&self.state));
+        let connection = Connection::new(router, Arc::clone(&self.connections));
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
