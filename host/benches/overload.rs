@@ -26,6 +26,7 @@
 #[path = "../../tests/harness/guest.rs"]
 #[allow(
     dead_code,
+    clippy::panic,
     unreachable_pub,
     missing_docs,
     reason = "shared with the tests, which use all of it"

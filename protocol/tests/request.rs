@@ -184,7 +184,7 @@ fn bodies_that_are_not_json_are_refused_with_the_place() {
     assert!(body_refusal("").contains("EOF while parsing"));
     assert!(body_refusal(r#"{"inputs": []} x"#).contains("trailing characters"));
     assert!(body_refusal("[]").contains("not a valid inference request"));
-    assert!(body_refusal(r#"{"inputs": {}}"#).contains("expected a sequence"));
+    assert!(body_refusal(r#"{"inputs": {}}"#).contains("expected an array"));
     assert!(
         body_refusal(r#"{"id": 5, "inputs": []}"#)
             .contains("invalid type: integer `5`, expected a string")
@@ -224,4 +224,21 @@ fn an_inconsistent_tensor_is_not_written() {
     };
     request.inputs[0].shape = vec![2];
     assert!(matches!(request.to_json(), Err(Error::Data { .. })));
+}
+
+#[test]
+fn more_tensors_than_a_model_can_have_are_refused() {
+    let list = |item: &str, count: usize| vec![item; count].join(",");
+    let tensor = r#"{"name":"x","datatype":"INT8","shape":[0],"data":[]}"#;
+    let body = |inputs: usize, outputs: usize| {
+        let (inputs, outputs) = (list(tensor, inputs), list(r#"{"name":"y"}"#, outputs));
+        format!(r#"{{"inputs":[{inputs}],"outputs":[{outputs}]}}"#)
+    };
+    let read = |body: String| InferRequest::from_json(body.as_bytes());
+    let request = read(body(1024, 1024)).unwrap();
+    assert_eq!((request.inputs.len(), request.outputs.len()), (1024, 1024));
+    for (inputs, outputs) in [(1025, 1), (1, 1025)] {
+        let error = read(body(inputs, outputs)).unwrap_err().to_string();
+        assert!(error.contains("at most 1024"), "{error}");
+    }
 }
