@@ -87,13 +87,15 @@ impl Limits {
     pub const CPU: Duration = Duration::from_secs(10);
     /// Default of `timeout`.
     pub const TIMEOUT: Duration = Duration::from_secs(30);
+    /// The largest `cpu` and `timeout`: nobody waits longer, and clocks end far behind it.
+    pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     /// Default of `concurrency`.
     pub const CONCURRENCY: usize = 8;
 
     /// The defaults for a component whose image has `image_bytes`.
     pub fn for_image(image_bytes: u64) -> Self {
         Self {
-            memory: Bytes(image_bytes + Self::MEMORY_HEADROOM.0),
+            memory: Bytes(image_bytes.saturating_add(Self::MEMORY_HEADROOM.0)),
             cpu: Self::CPU,
             timeout: Self::TIMEOUT,
             concurrency: Self::CONCURRENCY,
@@ -105,7 +107,7 @@ impl Limits {
         Self {
             memory: Bytes(PACK_MEMORY_BYTES),
             cpu,
-            timeout: cpu * 4,
+            timeout: cpu.saturating_mul(4).min(Self::LONGEST),
             concurrency: 1,
         }
     }
@@ -138,7 +140,7 @@ impl fmt::Display for Bytes {
             KIB.. => (KIB, "KiB"),
             _ => return write!(f, "{} B", self.0),
         };
-        let tenths = (self.0 * 10).div_ceil(unit);
+        let tenths = (u128::from(self.0) * 10).div_ceil(u128::from(unit));
         match tenths % 10 {
             0 => write!(f, "{} {name}", tenths / 10),
             tenth => write!(f, "{}.{tenth} {name}", tenths / 10),

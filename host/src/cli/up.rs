@@ -18,6 +18,7 @@ use crate::model::{Deployer, Model};
 use crate::sandbox::compute::Tenant;
 use crate::server::Server;
 use crate::server::state::State;
+use crate::text;
 
 #[derive(Args)]
 pub(super) struct Up {
@@ -176,7 +177,7 @@ fn announce(address: SocketAddr, registry: &Registry) {
         if !model.signature.media.is_empty() {
             println!(
                 "  POST {path}/predict   {}",
-                model.signature.media.join(", ")
+                text::escape(&model.signature.media.join(", "))
             );
         }
         println!("  GET  {path}           signature");

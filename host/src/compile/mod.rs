@@ -17,6 +17,7 @@ use wasmtime::{Engine, Module};
 
 use crate::model::package::Package;
 use crate::model::runtime;
+use crate::text;
 
 /// Compiles for one engine.
 pub struct Compiler {
@@ -40,10 +41,13 @@ pub enum CompileError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The component imports what no host gives to a model.
-    #[error("the component imports {}; a model function must not import anything", .0.join(", "))]
+    #[error(
+        "the component imports {}; a model function must not import anything",
+        text::escape(&.0.join(", "))
+    )]
     Imports(Vec<String>),
     /// The component does not validate or uses a feature that is off.
-    #[error("the component does not compile: {0}")]
+    #[error("the component does not compile: {}", text::escape(.0))]
     Invalid(String),
 }
 
