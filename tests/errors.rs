@@ -158,3 +158,47 @@ fn slopes_of_an_old_opset_are_refused_rather_than_misread() {
     let line = refused(&graph.model_of_opset(6), &[]);
     assert!(line.contains("PRelu (node \"slopes\")"), "{line}");
 }
+
+#[test]
+fn models_that_cannot_be_are_refused() {
+    let open = |shape: &[i64]| {
+        let graph = Graph::new().input("x", shape).output("y", shape);
+        graph.node(Node::new("Relu", "", &["x"], &["y"])).model()
+    };
+    // A node that uses its own result, and one that uses what is nowhere.
+    let cycle = one_node(Node::new("Add", "loop", &["x", "y"], &["y"])).model();
+    let missing = one_node(Node::new("Add", "gap", &["x", "nowhere"], &["y"])).model();
+    let vast = open(&[1 << 62, 1 << 62]);
+    let negative = open(&[-7, 4]);
+    for (what, bytes) in [
+        ("cycle", cycle),
+        ("missing", missing),
+        ("vast", vast),
+        ("negative", negative),
+        ("nested", nested(10_000)),
+        ("length", b"\x08\x08\x3a\xff\xff\xff\xff\x0f".to_vec()),
+    ] {
+        println!("{what}");
+        refused(&bytes, &[]);
+    }
+}
+
+/// A graph in an attribute of a node of a graph, and so on.
+fn nested(depth: usize) -> Vec<u8> {
+    let field = |number: u8, content: &[u8]| {
+        let mut bytes = vec![number << 3 | 2];
+        let mut length = content.len();
+        while length >= 0x80 {
+            bytes.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes.extend(content);
+        bytes
+    };
+    // GraphProto.node, NodeProto.attribute, AttributeProto.g; at last ModelProto.graph.
+    let graph = (0..depth / 3).fold(Vec::new(), |graph, _| {
+        field(1, &field(5, &field(6, &graph)))
+    });
+    field(7, &graph)
+}

@@ -4,6 +4,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::thread;
 
+use serde_json::json;
+use wasm_encoder::{Component, CustomSection};
+
 use crate::harness::command::{Glovebox, shared_cache};
 use crate::harness::files::{
     Manifest, copy_dir, digits, manifest, model_dir, temporary, wine, workspace,
@@ -207,11 +210,31 @@ fn limits_that_no_request_could_keep_are_refused() {
         ("concurrency = 0", "concurrency"),
         ("cpu = \"0s\"", "cpu"),
         ("timeout = \"0ms\"", "timeout"),
+        ("cpu = \"2days\"", "cpu"),
+        ("timeout = \"500000000years\"", "timeout"),
+        ("concurrency = 9223372036854775807", "concurrency"),
         ("memory = \"much\"", "much"),
         ("cpu = 5", "5"),
     ] {
         let line = refused(&manifest(&[("own", "own.wasm".as_ref(), limit)]));
         assert!(line.contains(named), "{line}");
+    }
+}
+
+#[test]
+fn a_manifest_is_shown_without_its_control_characters() {
+    for text in [
+        "\"\\u001b[2J\" = 1".into(),
+        manifest(&[("own", "own.wasm".as_ref(), "\"\\u001b[2J\" = 1")]),
+        manifest(&[("own", "own.wasm".as_ref(), "weight = 0")])
+            .replace("own", "\\u001b[2J")
+            .replace("component.\\u001b[2J", "component.\"\\u001b[2J\""),
+    ] {
+        let line = refused(&text);
+        assert!(
+            !line.contains('\x1b') && line.contains("u{1b}[2J"),
+            "{line}"
+        );
     }
 }
 
@@ -232,6 +255,57 @@ fn a_component_that_imports_something_is_refused_by_name() {
     fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
     let line = Glovebox::new("up").option("--from", &file).run().refusal();
     assert!(line.contains("wasi:filesystem/types@0.2.0"), "{line}");
+}
+
+/// A component whose metadata names the model, and one datatype.
+fn described(name: &str, datatype: &str) -> Vec<u8> {
+    let spec = json!({"name": "x", "datatype": datatype, "shape": []});
+    let metadata = json!({
+        "name": name, "signature": {"inputs": [spec], "outputs": []},
+        "source_sha256": "", "tool": "", "runtime_sha256": "",
+    });
+    let mut component = Component::new();
+    component.section(&CustomSection {
+        name: "glovebox:model".into(),
+        data: metadata.to_string().into_bytes().into(),
+    });
+    component.finish()
+}
+
+#[test]
+fn a_name_that_no_url_takes_is_refused_without_its_control_characters() {
+    let dir = temporary();
+    let file = dir.path().join("own.wasm");
+    for name in ["", "a/b", "\x1b[2J", &"a".repeat(65)] {
+        fs::write(&file, described(name, "FP32")).unwrap();
+        let line = Glovebox::new("up").option("--from", &file).run().refusal();
+        assert!(line.contains("cannot be a model's name"), "{line}");
+        assert!(!line.contains('\x1b'), "{line}");
+    }
+}
+
+#[test]
+fn metadata_that_is_wrong_is_refused_without_its_control_characters() {
+    let dir = temporary();
+    let file = dir.path().join("own.wasm");
+    fs::write(&file, described("own", "\x1b[2J")).unwrap();
+    let line = Glovebox::new("up").option("--from", &file).run().refusal();
+    assert!(line.contains("glovebox:model"), "{line}");
+    assert!(
+        !line.contains('\x1b') && line.contains("u{1b}[2J"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_memory_larger_than_can_be_counted_is_refused() {
+    let dir = temporary();
+    let file = dir.path().join("vast.wasm");
+    let text = "(component (core module (memory i64 281474976710656)))";
+    fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
+    let inspect = Glovebox::new("inspect").arg(&file).run().success();
+    assert!(inspect.contains("GiB before a request"), "{inspect}");
+    Glovebox::new("up").option("--from", &file).run().refusal();
 }
 
 #[test]

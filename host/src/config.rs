@@ -70,7 +70,7 @@ pub enum ConfigError {
     #[error("{0}")]
     Toml(String),
     /// The file says something that cannot be.
-    #[error("{path}: {problem}")]
+    #[error("{path}: {}", text::escape(problem))]
     Invalid {
         /// The file.
         path: String,
@@ -189,26 +189,27 @@ impl LimitSettings {
         }
     }
 
-    fn check(&self) -> Result<(), &'static str> {
-        match self {
-            Self {
-                concurrency: Some(0),
-                ..
-            } => Err("concurrency must be at least 1"),
-            Self {
-                weight: Some(0), ..
-            } => Err("weight must be at least 1"),
-            Self {
-                cpu: Some(Duration::ZERO),
-                ..
-            }
-            | Self {
-                timeout: Some(Duration::ZERO),
-                ..
-            } => Err("cpu and timeout must be more than 0"),
-            Self { fuel: Some(0), .. } => Err("fuel must be more than 0"),
-            _ => Ok(()),
+    fn check(&self) -> Result<(), String> {
+        let most = limits::INSTANCES as usize;
+        if !(1..=most).contains(&self.concurrency.unwrap_or(1)) {
+            return Err(format!(
+                "concurrency must be from 1 to {most}, the instances of a host"
+            ));
         }
+        if self.fuel == Some(0) {
+            return Err("fuel must be more than 0".into());
+        }
+        if self.weight == Some(0) {
+            return Err("weight must be at least 1".into());
+        }
+        let mut times = [self.cpu, self.timeout].into_iter().flatten();
+        if times.any(|time| time.is_zero() || time > Limits::LONGEST) {
+            return Err(format!(
+                "cpu and timeout must be more than 0, and {} at most",
+                humantime::format_duration(Limits::LONGEST)
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -237,16 +238,23 @@ fn too_much(limits: &Limits, share: Bytes) -> String {
 /// # Errors
 /// The file cannot be read, has an unknown key, or contradicts itself.
 pub fn read(path: &Path) -> Result<Vec<Component>, ConfigError> {
-    let name = || path.display().to_string();
     let written = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-        path: name(),
+        path: path.display().to_string(),
         source,
     })?;
-    let manifest: Manifest = toml::from_str(&written)
-        .map_err(|error| ConfigError::Toml(text::toml_error(path, &written, &error)))?;
+    parse(&written, path)
+}
+
+/// What a manifest says that stands in the file `path`, which is not read.
+///
+/// # Errors
+/// It has an unknown key or contradicts itself.
+pub fn parse(written: &str, path: &Path) -> Result<Vec<Component>, ConfigError> {
+    let manifest: Manifest = toml::from_str(written)
+        .map_err(|error| ConfigError::Toml(text::toml_error(path, written, &error)))?;
     let dir = path.parent().unwrap_or(Path::new(""));
     components(manifest, dir).map_err(|problem| ConfigError::Invalid {
-        path: name(),
+        path: path.display().to_string(),
         problem,
     })
 }

@@ -183,6 +183,8 @@ impl Limits {
     pub const CPU: Duration = Duration::from_secs(10);
     /// Default of `timeout`.
     pub const TIMEOUT: Duration = Duration::from_secs(30);
+    /// The largest `cpu` and `timeout`: nobody waits longer, and clocks end far behind it.
+    pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     /// Default of `concurrency`.
     pub const CONCURRENCY: usize = 8;
     /// Default of `body`: some ten pictures of 224 x 224 as numbers of JSON.
@@ -193,7 +195,7 @@ impl Limits {
     /// The defaults for a component whose image has `image_bytes`.
     pub fn for_image(image_bytes: u64) -> Self {
         Self {
-            memory: Bytes(image_bytes + Self::MEMORY_HEADROOM.0),
+            memory: Bytes(image_bytes.saturating_add(Self::MEMORY_HEADROOM.0)),
             cpu: Self::CPU,
             fuel: None,
             timeout: Self::TIMEOUT,
@@ -220,7 +222,7 @@ impl Limits {
             memory: Bytes(PACK_MEMORY_BYTES),
             cpu,
             fuel: None,
-            timeout: cpu * 4,
+            timeout: cpu.saturating_mul(4).min(Self::LONGEST),
             concurrency: 1,
             body: Bytes(64 * MIB),
             output: Bytes(64 * MIB),
@@ -262,7 +264,7 @@ impl fmt::Display for Bytes {
             KIB.. => (KIB, "KiB"),
             _ => return write!(f, "{} B", self.0),
         };
-        let tenths = (self.0 * 10).div_ceil(unit);
+        let tenths = (u128::from(self.0) * 10).div_ceil(u128::from(unit));
         match tenths % 10 {
             0 => write!(f, "{} {name}", tenths / 10),
             tenth => write!(f, "{}.{tenth} {name}", tenths / 10),

@@ -21,6 +21,11 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// A name in quotes, made as harmless.
+pub fn quoted(name: &str) -> String {
+    escape(&format!("{name:?}"))
+}
+
 /// Characters that change how their neighbours are shown.
 fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -31,5 +36,5 @@ pub fn toml_error(path: &Path, written: &str, error: &toml::de::Error) -> String
     let before = error.span().and_then(|span| written.get(..span.start));
     let line = before.map_or(1, |before| before.matches('\n').count() + 1);
     let message: Vec<_> = error.message().lines().map(str::trim).collect();
-    format!("{}:{line}: {}", path.display(), message.join(" "))
+    format!("{}:{line}: {}", path.display(), escape(&message.join(" ")))
 }

@@ -21,6 +21,7 @@ use crate::model::{Deployer, Model};
 use crate::sandbox::compute::Tenant;
 use crate::server::Server;
 use crate::server::state::State;
+use crate::text;
 
 #[derive(Args)]
 pub(super) struct Up {
@@ -285,7 +286,7 @@ fn announce(address: SocketAddr, state: &State, wall: &Wall) {
         if !model.signature.media.is_empty() {
             println!(
                 "  POST {path}/predict   {}",
-                model.signature.media.join(", ")
+                text::escape(&model.signature.media.join(", "))
             );
         }
         println!("  GET  {path}           signature");

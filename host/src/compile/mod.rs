@@ -58,10 +58,13 @@ pub enum CompileError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The component imports what no host gives to a model.
-    #[error("the component imports {}; a model function must not import anything", .0.join(", "))]
+    #[error(
+        "the component imports {}; a model function must not import anything",
+        text::escape(&.0.join(", "))
+    )]
     Imports(Vec<String>),
     /// The component does not validate or uses a feature that is off.
-    #[error("the component does not compile: {0}")]
+    #[error("the component does not compile: {}", text::escape(.0))]
     Invalid(String),
     /// Compiling it needs more than there is for it, or kills the compiler.
     #[error("the component was not compiled: {0}")]
@@ -159,7 +162,7 @@ impl Compiler {
         let bytes = &package.component;
         let compile = || match package.shares_runtime {
             // Nothing but data, in the form that the packer writes.
-            true => job.run(&line.engine, bytes).map_err(invalid),
+            true => job.run(&line.engine, bytes).map_err(CompileError::Invalid),
             false => {
                 let start = Instant::now();
                 let code = self.compile(job, bytes, self.budget);
@@ -255,13 +258,10 @@ impl Line {
 impl From<WorkerError> for CompileError {
     fn from(error: WorkerError) -> Self {
         match error {
-            WorkerError::Refused(reason) => invalid(String::from_utf8_lossy(&reason).into_owned()),
+            WorkerError::Refused(reason) => {
+                Self::Invalid(String::from_utf8_lossy(&reason).into_owned())
+            }
             error => Self::Worker(error),
         }
     }
-}
-
-/// The reason quotes names from the component.
-fn invalid(reason: String) -> CompileError {
-    CompileError::Invalid(text::escape(&reason))
 }

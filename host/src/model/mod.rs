@@ -11,7 +11,7 @@ use glovebox_protocol::Signature;
 
 use crate::admission::Gate;
 use crate::compile::{CompileError, Compiler};
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compute::Tenant;
 use crate::sandbox::engine::Metering;
@@ -44,6 +44,13 @@ pub enum DeployError {
     /// Its code.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// Its name cannot be part of a URL.
+    #[error(
+        "{} cannot be a model's name: use up to {max} letters, digits, '-', '_' and '.'",
+        text::quoted(.0),
+        max = limits::NAME_BYTES
+    )]
+    Name(String),
     /// Its exports.
     #[error("the component does not export `glovebox:inference/model`: {0}")]
     World(String),
@@ -60,6 +67,16 @@ pub enum DeployError {
     /// It does not tell its signature.
     #[error("asking the model for its signature failed: {0}")]
     Signature(String),
+}
+
+/// Whether a text can be a model's name, which is part of URLs.
+pub fn is_name(text: &str) -> bool {
+    (1..=limits::NAME_BYTES).contains(&text.len()) && text.chars().all(is_name_letter)
+}
+
+/// Whether a letter may stand in a model's name.
+pub fn is_name_letter(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
 }
 
 /// What makes models of packages.
@@ -83,6 +100,9 @@ impl Deployer {
         tenant: Tenant,
         limits: Limits,
     ) -> Result<Model, DeployError> {
+        if !is_name(name) {
+            return Err(DeployError::Name(name.to_owned()));
+        }
         if package.image > limits.memory {
             return Err(DeployError::Memory {
                 image: package.image,

@@ -9,6 +9,7 @@ use wasmparser::{Chunk, Encoding, Parser, Payload};
 use super::metadata::{self, Metadata};
 use super::runtime;
 use crate::limits::{self, Bytes};
+use crate::text;
 
 const WASM_PAGE_BYTES: u64 = 65536;
 
@@ -65,10 +66,13 @@ pub enum PackageError {
     #[error("not a wasm component but {0}; make one with `glovebox pack`")]
     NotAComponent(&'static str),
     /// Broken.
-    #[error("not a valid wasm component: {0}")]
+    #[error("not a valid wasm component: {}", text::escape(&.0.to_string()))]
     Invalid(#[from] wasmparser::Error),
     /// Broken metadata.
-    #[error("its section `glovebox:model` is not what the packer writes: {0}")]
+    #[error(
+        "its section `glovebox:model` is not what the packer writes: {}",
+        text::escape(&.0.to_string())
+    )]
     Metadata(serde_json::Error),
 }
 

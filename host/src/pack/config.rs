@@ -6,7 +6,7 @@ use std::{fs, io};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{limits, text};
+use crate::{limits, model, text};
 
 /// What packing needs to know beside the ONNX file.
 #[derive(Debug)]
@@ -56,14 +56,15 @@ pub enum ConfigError {
     Toml(String),
     /// The name cannot be part of a URL.
     #[error(
-        "{0:?} cannot be a model's name: use up to {max} letters, digits, '-', '_' and '.'",
+        "{} cannot be a model's name: use up to {max} letters, digits, '-', '_' and '.'",
+        text::quoted(.0),
         max = limits::NAME_BYTES
     )]
     Name(String),
 }
 
 /// The file as written.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ModelToml {
     name: Option<String>,
@@ -99,60 +100,43 @@ impl ModelConfig {
     pub fn find(model: &Path, explicit: Option<&Path>) -> Result<Self, ConfigError> {
         let beside = model.with_file_name("model.toml");
         let path = explicit.or_else(|| beside.exists().then_some(&beside));
-        let toml = path.map_or(Ok(None), |path| read(path).map(Some))?;
-        let dir = path.and_then(Path::parent).unwrap_or(Path::new(""));
-        let stem = model
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        Self::resolve(toml, dir, stem)
+        let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+        let Some(path) = path else {
+            return Self::resolve(ModelToml::default(), Path::new(""), &stem);
+        };
+        let mut config = Self::parse(&read_text(path)?, path, &stem)?;
+        if let Some(output) = &mut config.output {
+            read_labels(output, path.parent().unwrap_or(Path::new("")))?;
+        }
+        Ok(config)
     }
 
-    fn resolve(toml: Option<ModelToml>, dir: &Path, stem: String) -> Result<Self, ConfigError> {
-        let Some(toml) = toml else {
-            let name = check_name(url_safe(&stem))?;
-            return Ok(Self {
-                name,
-                version: None,
-                description: None,
-                licence: None,
-                input: None,
-                output: None,
-                examples: Vec::new(),
-            });
-        };
-        let name = check_name(toml.name.unwrap_or_else(|| url_safe(&stem)))?;
-        let output = toml
-            .output
-            .map(|output| resolve_labels(output, dir))
-            .transpose()?;
+    /// What a configuration says that stands in the file `path`, for a model whose file is called
+    /// `stem`. No file is read: labels may still be the name of one.
+    ///
+    /// # Errors
+    /// It has an unknown key, or a name that no model can have.
+    pub fn parse(written: &str, path: &Path, stem: &str) -> Result<Self, ConfigError> {
+        let toml = toml::from_str(written)
+            .map_err(|error| ConfigError::Toml(text::toml_error(path, written, &error)))?;
+        Self::resolve(toml, path.parent().unwrap_or(Path::new("")), stem)
+    }
+
+    fn resolve(toml: ModelToml, dir: &Path, stem: &str) -> Result<Self, ConfigError> {
         let example = |example: ExampleToml| Example {
             input: dir.join(example.input),
             label: example.label,
             score: example.score,
             tolerance: example.tolerance,
         };
-        let examples = toml.example.into_iter().map(example).collect();
-        let ModelToml {
-            version,
-            description,
-            licence,
-            input,
-            ..
-        } = ModelToml {
-            name: None,
-            output: None,
-            example: Vec::new(),
-            ..toml
-        };
         Ok(Self {
-            name,
-            version,
-            description,
-            licence,
-            input,
-            output,
-            examples,
+            name: check_name(toml.name.unwrap_or_else(|| url_safe(stem)))?,
+            version: toml.version,
+            description: toml.description,
+            licence: toml.licence,
+            input: toml.input,
+            output: toml.output,
+            examples: toml.example.into_iter().map(example).collect(),
         })
     }
 
@@ -181,12 +165,6 @@ impl ModelConfig {
     }
 }
 
-fn read(path: &Path) -> Result<ModelToml, ConfigError> {
-    let written = read_text(path)?;
-    toml::from_str(&written)
-        .map_err(|error| ConfigError::Toml(text::toml_error(path, &written, &error)))
-}
-
 fn read_text(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Read {
         path: path.display().to_string(),
@@ -195,7 +173,7 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// Replaces the name of a file of labels by the labels, one a line.
-fn resolve_labels(mut output: Value, dir: &Path) -> Result<Value, ConfigError> {
+fn read_labels(output: &mut Value, dir: &Path) -> Result<(), ConfigError> {
     if let Some(labels) = output.get_mut("labels")
         && let Some(file) = labels.as_str()
     {
@@ -205,26 +183,26 @@ fn resolve_labels(mut output: Value, dir: &Path) -> Result<Value, ConfigError> {
             .filter(|line| !line.trim().is_empty())
             .collect();
     }
-    Ok(output)
+    Ok(())
 }
 
 /// A file's name as a model's name: what a URL would not like becomes `-`.
 fn url_safe(stem: &str) -> String {
     stem.chars()
-        .map(|letter| if is_name_letter(letter) { letter } else { '-' })
+        .map(|letter| {
+            if model::is_name_letter(letter) {
+                letter
+            } else {
+                '-'
+            }
+        })
         .collect()
 }
 
 fn check_name(name: String) -> Result<String, ConfigError> {
-    let fits =
-        !name.is_empty() && name.len() <= limits::NAME_BYTES && name.chars().all(is_name_letter);
-    if fits {
+    if model::is_name(&name) {
         Ok(name)
     } else {
         Err(ConfigError::Name(name))
     }
-}
-
-fn is_name_letter(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
 }

@@ -96,9 +96,16 @@ impl Load {
 fn budget(limits: &Limits, model: &[u8]) -> Budget {
     let copies = limits.memory.0.saturating_add(model.len() as u64);
     Budget {
-        cpu: limits.cpu * 4 + limits::WORKER_START_CPU,
-        memory: Bytes(2 * copies + limits::WORKER_OWN_BYTES),
-        output: Bytes(limits.memory.0 + limits::WORKER_OWN_BYTES),
+        cpu: limits
+            .cpu
+            .saturating_mul(4)
+            .saturating_add(limits::WORKER_START_CPU),
+        memory: Bytes(
+            copies
+                .saturating_mul(2)
+                .saturating_add(limits::WORKER_OWN_BYTES),
+        ),
+        output: Bytes(limits.memory.0.saturating_add(limits::WORKER_OWN_BYTES)),
     }
 }
 

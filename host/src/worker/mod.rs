@@ -133,7 +133,9 @@ impl Budget {
 
     /// A job that waits for the CPU is not stopped at once, one that sleeps is.
     fn wall(&self) -> Duration {
-        self.cpu * 4 + Duration::from_secs(1)
+        let wall = self.cpu.saturating_mul(4);
+        wall.saturating_add(Duration::from_secs(1))
+            .min(limits::Limits::LONGEST)
     }
 }
 
