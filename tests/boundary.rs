@@ -47,10 +47,11 @@ fn a_list_that_claims_more_than_the_memory_holds_is_not_read() {
 #[test]
 fn an_output_is_read_up_to_the_limit_and_not_a_byte_more() {
     // The content type counts too.
-    let most = (64 << 20) - 10;
+    let most = (3 << 20) - 10;
     let at = Guest::infer(bodies::ANSWER).predict(&bodies::output(most));
     let above = Guest::infer(bodies::ANSWER).predict(&bodies::output(most + 1));
-    let hostile = Hostile::many(&[("at", &at, ""), ("above", &above, "")]);
+    let limits = "output = \"3MiB\"";
+    let hostile = Hostile::many(&[("at", &at, limits), ("above", &above, limits)]);
     let answer = hostile.predict("at");
     assert_eq!((answer.status, answer.body.len()), (200, most as usize));
     check(&hostile.predict("above"), 502, "output_too_large");

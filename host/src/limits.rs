@@ -29,6 +29,11 @@ pub const REQUEST_BYTES: u64 = 2 * MIB;
 pub const MEMORY_PERCENT: u64 = 80;
 /// Memory is reserved in steps of this, so that a semaphore can count it.
 pub const MEMORY_STEP: Bytes = Bytes(MIB);
+/// A refused request's body up to this length is taken and dropped, so that the connection can go
+/// on and the client sees the answer.
+pub const DISCARD_BYTES: u64 = 256 * KIB;
+/// How long a refusal waits for the rest of such a body.
+pub const DISCARD_TIME: Duration = Duration::from_millis(250);
 /// A request's header section; clients of the protocol send a few hundred bytes.
 pub const HEADER_BYTES: usize = (16 * KIB) as usize;
 /// From the first byte of a request to the end of its headers.

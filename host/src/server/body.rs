@@ -5,8 +5,8 @@ use std::time::Instant;
 use axum::extract::Request;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use hyper::header::CONTENT_ENCODING;
-use tokio::time::timeout_at;
+use hyper::header::{CONTENT_ENCODING, EXPECT};
+use tokio::time::{timeout, timeout_at};
 
 use super::pace::Transfer;
 use crate::error::RequestError;
@@ -58,6 +58,21 @@ pub(super) async fn read(
             bytes.extend_from_slice(data);
         }
     }
+}
+
+/// Takes what a refused request still sends, if it is little, and drops it: a connection that is
+/// closed over bytes that nobody has read is reset, and its client may never see the answer.
+pub(super) async fn discard(request: Request) {
+    let length = request.body().size_hint().exact();
+    let is_little = length.is_some_and(|length| length <= limits::DISCARD_BYTES);
+    // Who asks whether to send it has not sent it.
+    if !is_little || request.headers().contains_key(EXPECT) {
+        return;
+    }
+    let mut body = request.into_body();
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Who is slower than this gets the answer all the same.
+    let _ = timeout(limits::DISCARD_TIME, all).await;
 }
 
 fn too_large(most: Bytes) -> RequestError {

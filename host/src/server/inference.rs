@@ -47,7 +47,10 @@ pub(super) async fn answer(
 ) -> Response {
     let (accepted, id) = (Instant::now(), state.request_ids.next());
     let mut response = match state.registry.get(&name) {
-        Err(error) => answer::error(&error, &id),
+        Err(error) => {
+            body::discard(request).await;
+            answer::error(&error, &id)
+        }
         Ok(model) => {
             let inference = Inference {
                 model: Arc::clone(model),
@@ -82,7 +85,13 @@ impl Inference {
         let (limits, tenant) = (function.limits(), &function.tenant().name);
         let deadline = self.accepted + limits.timeout;
         body::check(&request, limits.body)?;
-        let permit = gate.admit(&state.admission, tenant, deadline).await?;
+        let permit = match gate.admit(&state.admission, tenant, deadline).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                body::discard(request).await;
+                return Err(error);
+            }
+        };
         let memory = permit.memory();
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
         let body = body::read(request, limits.body, deadline).await?;
