@@ -75,7 +75,11 @@ fn request(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Request> {
     let limits = Limits {
         memory: Bytes(1 << bytes.int_in_range(17..=24)?),
         cpu: Duration::from_micros(bytes.int_in_range(100..=5_000)?),
-        timeout: Duration::from_micros(bytes.int_in_range(0..=20_000)?),
+        // With a long one, only the limit of CPU time stops a guest.
+        timeout: match bool::arbitrary(bytes)? {
+            true => Duration::from_micros(bytes.int_in_range(0..=20_000)?),
+            false => Duration::from_secs(5),
+        },
         ..Limits::for_image(0)
     };
     let mut calls = Vec::new();
