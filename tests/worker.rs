@@ -10,6 +10,9 @@ use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, names_in, temporary, wine};
 use crate::harness::{bodies, guest, process};
 
+/// As the kernel numbers it.
+const SCHED_IDLE: &str = "5";
+
 const COMPILED: &str = "compiled a component";
 
 /// A component of many functions, each long: seconds of work for a compiler.
@@ -150,9 +153,9 @@ fn a_worker_is_confined_and_goes_last() {
     assert_eq!(process::limit(worker, "Max core file size"), "0");
     assert_eq!(process::limit(worker, "Max cpu time"), "180");
     let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
-    // After the name in brackets: the 19th field of `man 5 proc_pid_stat` is the nice value.
-    let nice = stat.rsplit(") ").next().unwrap().split(' ').nth(19 - 3);
-    assert_eq!(nice, Some("19"));
+    // After the name in brackets: the 41st field of `man 5 proc_pid_stat` is the policy.
+    let policy = stat.rsplit(") ").next().unwrap().split(' ').nth(41 - 3);
+    assert_eq!(policy, Some(SCHED_IDLE));
     process::kill(worker);
     call.wait().refusal();
 }

@@ -143,7 +143,7 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
         .deploy(name.split(' ').next().unwrap(), &package, tenant, limits)
         .await
         .unwrap();
-    let image = Bytes(package.image.0).to_string();
+    let image = package.image.to_string();
     println!(
         "  {name:<14} image {image:>9}   {:>6.1} ms (reading {:.1} ms)",
         ms(start.elapsed()),
@@ -182,7 +182,7 @@ async fn http(wine: Model, tiny: Model) {
         .await
         .unwrap();
     stop.send(()).unwrap();
-    served.await.unwrap();
+    served.await.unwrap().unwrap();
 }
 
 fn compare(address: SocketAddr) {

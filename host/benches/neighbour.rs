@@ -32,18 +32,20 @@ mod bodies;
 )]
 mod guest;
 
+#[allow(missing_docs, unreachable_pub, reason = "no crate's public face")]
+mod common;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use glovebox::compile::Compiler;
+use glovebox::admission::Admission;
 use glovebox::limits::{Bytes, Limits};
+use glovebox::memory::Budget;
 use glovebox::model::package::Package;
 use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
-use glovebox::sandbox::Sandbox;
 use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::invoke::Call;
 use glovebox::server::Server;
@@ -57,9 +59,7 @@ const ROUNDS: u64 = 1_500_000;
 #[tokio::main]
 async fn main() {
     let dir = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::new(thread::available_parallelism().unwrap().get()).unwrap();
-    let compiler = Arc::new(Compiler::new(sandbox.engine(), &dir.path().join("cache")).unwrap());
-    let deployer = Deployer { sandbox, compiler };
+    let deployer = common::deployer(dir.path());
 
     println!("cpu limit: beyond it, {LOOPS_OF_A_LIMIT} loops each");
     for millis in [10, 50, 200] {
@@ -74,10 +74,9 @@ async fn main() {
         let name = format!("bad-{index}");
         models.push(deploy(&deployer, &name, "bad", bodies::SPIN, loops).await);
     }
-    let state = Arc::new(State::new(Registry::new(models)));
-    let server = Server::bind(([127, 0, 0, 1], 0).into(), state)
-        .await
-        .unwrap();
+    let admission = Admission::new(Budget::available().unwrap(), ["good", "bad"]);
+    let state = Arc::new(State::new(Registry::new(models), admission));
+    let server = Server::bind(([127, 0, 0, 1], 0).into(), state).unwrap();
     let address = server.address().unwrap();
     tokio::spawn(server.serve(std::future::pending()));
     println!("\nneighbour: {REQUESTS} requests, one after the other");

@@ -52,7 +52,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use glovebox::admission::Admission;
@@ -129,9 +128,7 @@ async fn serve() -> SocketAddr {
     println!("{:.1} ms of CPU time a request", work.as_secs_f64() * 1e3);
     let admission = Admission::new(Budget::available().unwrap(), []);
     let state = Arc::new(State::new(Registry::new([model]), admission));
-    let server = Server::bind(([127, 0, 0, 1], 0).into(), state)
-        .await
-        .unwrap();
+    let server = Server::bind(([127, 0, 0, 1], 0).into(), state).unwrap();
     let address = server.address().unwrap();
     tokio::spawn(server.serve(std::future::pending()));
     address

@@ -128,8 +128,8 @@ pub const COMPILE_CPU: Duration = Duration::from_secs(180);
 pub const COMPILE_MEMORY_BYTES: u64 = 2 * GIB;
 /// Machine code of one component; it is some times larger than its wasm.
 pub const COMPILED_BYTES: u64 = 4 * GIB;
-/// Threads of a worker that compiles. More of them would only raise its memory.
-pub const WORKER_THREADS: usize = 2;
+/// Threads that compile the runtime, for which somebody waits. Others' code gets one.
+pub const RUNTIME_COMPILE_THREADS: usize = 4;
 /// CPU time of a worker before its job begins: a process and an engine.
 pub const WORKER_START_CPU: Duration = Duration::from_secs(10);
 /// Memory of a worker beside its job's.

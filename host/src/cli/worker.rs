@@ -77,6 +77,7 @@ impl Worker {
             cpu: Duration::from_secs(self.cpu_seconds),
             memory: Bytes(self.memory_bytes),
             output: Bytes(self.output_bytes),
+            threads: 1,
         }
     }
 }

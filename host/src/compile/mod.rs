@@ -110,6 +110,16 @@ pub fn budget(cpu: Duration, memory: Bytes) -> Budget {
         cpu,
         memory,
         output: Bytes(limits::COMPILED_BYTES),
+        threads: 1,
+    }
+}
+
+/// The runtime is ours, and its first start waits for it.
+fn runtime_budget() -> Budget {
+    let memory = Bytes(limits::COMPILE_MEMORY_BYTES);
+    Budget {
+        threads: limits::RUNTIME_COMPILE_THREADS,
+        ..budget(limits::COMPILE_CPU, memory)
     }
 }
 
@@ -194,8 +204,7 @@ impl Compiler {
         let compile = || {
             tracing::info!("compiling the model runtime, once per machine");
             let start = Instant::now();
-            let memory = Bytes(limits::COMPILE_MEMORY_BYTES);
-            let code = self.compile(job, runtime::CODE, budget(limits::COMPILE_CPU, memory));
+            let code = self.compile(job, runtime::CODE, runtime_budget());
             tracing::info!(
                 seconds = start.elapsed().as_secs_f32(),
                 "compiled the model runtime"

@@ -106,6 +106,7 @@ fn budget(limits: &Limits, model: &[u8]) -> Budget {
                 .saturating_add(limits::WORKER_OWN_BYTES),
         ),
         output: Bytes(limits.memory.0.saturating_add(limits::WORKER_OWN_BYTES)),
+        threads: 1,
     }
 }
 

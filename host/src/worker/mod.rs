@@ -50,6 +50,8 @@ pub struct Budget {
     pub memory: Bytes,
     /// What it returns.
     pub output: Bytes,
+    /// Threads that it may use at once.
+    pub threads: usize,
 }
 
 /// Why a job has no result.
@@ -116,7 +118,7 @@ impl Worker {
             .arg("--cache-dir")
             .arg(&self.cache_dir)
             .env_clear()
-            .env("RAYON_NUM_THREADS", limits::WORKER_THREADS.to_string())
+            .env("RAYON_NUM_THREADS", budget.threads.to_string())
             .stdin(input)
             .stdout(output)
             .stderr(Stdio::piped())
