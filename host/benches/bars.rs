@@ -24,30 +24,35 @@
 )]
 mod onnx;
 
-#[allow(missing_docs, unreachable_pub, reason = "no crate's public face")]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "shared by all benchmarks"
+)]
 mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use glovebox::admission::Admission;
-use glovebox::limits::{self, Limits};
+use glovebox::limits::Limits;
 use glovebox::memory::Budget;
 use glovebox::model::package::Package;
 use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
-use glovebox::pack::Packer;
-use glovebox::pack::config::ModelConfig;
 use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::engine::Metering;
 use glovebox::sandbox::invoke::Call;
 use glovebox::server::Server;
 use glovebox::server::state::State;
+
+use common::pack;
 
 const INSTANCES: usize = 2_000;
 const HTTP_ROUNDS: usize = 10;
@@ -73,12 +78,7 @@ async fn run() {
     );
 
     println!("deploy (file -> model that has answered)");
-    let wine = pack(
-        &deployer,
-        dir.path(),
-        &workspace().join("models/wine/wine.onnx"),
-    )
-    .await;
+    let wine = pack(&deployer, dir.path(), &common::wine()).await;
     let small = deploy(&deployer, "wine (trees)", &wine).await;
     let mut large = None;
     for seed in [1, 2] {
@@ -101,33 +101,6 @@ async fn run() {
         "\nhttp, {HTTP_CLIENTS} closed-loop clients, median of {HTTP_ROUNDS} rounds taken in turns"
     );
     http(small, tiny).await;
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
-
-async fn pack(deployer: &Deployer, dir: &Path, onnx: &Path) -> PathBuf {
-    let (sandbox, compiler) = (
-        Arc::clone(&deployer.sandbox),
-        Arc::clone(&deployer.compiler),
-    );
-    let packer = Packer {
-        sandbox,
-        compiler,
-        limits: Limits::generous(limits::PACK_CPU),
-    };
-    let config = ModelConfig::find(onnx, None).unwrap();
-    let packed = packer
-        .pack(&fs::read(onnx).unwrap(), &config)
-        .await
-        .unwrap();
-    let path = dir.join(format!("{}.wasm", config.name));
-    fs::write(&path, packed.bytes).unwrap();
-    path
 }
 
 async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {

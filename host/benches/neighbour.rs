@@ -32,7 +32,12 @@ mod bodies;
 )]
 mod guest;
 
-#[allow(missing_docs, unreachable_pub, reason = "no crate's public face")]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "shared by all benchmarks"
+)]
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -42,7 +42,12 @@ mod guest;
 )]
 mod bodies;
 
-#[allow(missing_docs, unreachable_pub, reason = "no crate's public face")]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "shared by all benchmarks"
+)]
 mod common;
 
 use std::cell::RefCell;

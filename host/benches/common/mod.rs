@@ -1,12 +1,15 @@
 //! What all benchmarks begin with.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use glovebox::compile::{self, Compiler};
-use glovebox::limits::{self, Bytes};
+use glovebox::limits::{self, Bytes, Limits};
 use glovebox::model::Deployer;
+use glovebox::pack::Packer;
+use glovebox::pack::config::ModelConfig;
 use glovebox::sandbox::Sandbox;
 use glovebox::worker::Worker;
 
@@ -23,4 +26,25 @@ pub fn deployer(dir: &Path) -> Deployer {
         sandbox,
         compiler: Arc::new(compiler),
     }
+}
+
+/// The bundled model of trees.
+pub fn wine() -> PathBuf {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    host.join("../models/wine/wine.onnx")
+}
+
+/// Packs an ONNX file into `dir`.
+pub async fn pack(deployer: &Deployer, dir: &Path, onnx: &Path) -> PathBuf {
+    let packer = Packer {
+        sandbox: Arc::clone(&deployer.sandbox),
+        compiler: Arc::clone(&deployer.compiler),
+        limits: Limits::generous(limits::PACK_CPU),
+    };
+    let config = ModelConfig::find(onnx, None).unwrap();
+    let model = fs::read(onnx).unwrap();
+    let packed = packer.pack(&model, &config).await.unwrap();
+    let path = dir.join(format!("{}.wasm", config.name));
+    fs::write(&path, packed.bytes).unwrap();
+    path
 }
