@@ -14,12 +14,14 @@ use glovebox::limits::{Bytes, Limits};
 use glovebox::sandbox::Sandbox;
 use glovebox::sandbox::bindings::Media;
 use glovebox::sandbox::compute::Tenant;
+use glovebox::sandbox::engine::Metering;
 use glovebox::sandbox::function::Function;
 use glovebox::sandbox::invoke::{Answer, Call, Fault, Finished};
 use glovebox_fuzz::guest::{self, CHOSEN_BYTES};
 use glovebox_protocol::{Datatype, Tensor};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use tokio::runtime::{Builder, Runtime};
+use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// How far CPU time may exceed its limit. A tick and what one libcall takes would do on an idle
@@ -52,7 +54,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     };
     let component = guest::component(&module, &request.chosen);
     // What the engine refuses never runs.
-    let Ok(component) = Component::new(SANDBOX.engine(), component) else {
+    let Ok(component) = Component::new(engine(), component) else {
         return Corpus::Keep;
     };
     let tenant = Tenant {
@@ -156,20 +158,17 @@ async fn leave_after<T>(polls: Option<u8>, work: impl Future<Output = T>) -> Opt
     None
 }
 
+fn engine() -> &'static Engine {
+    SANDBOX.engine(Metering::Epochs).expect("it is there")
+}
+
 fn assert_pool_is_empty() {
-    let pool = SANDBOX.engine().pooling_allocator_metrics();
-    let pool = pool.expect("the engine has a pool");
-    let live = (
-        pool.component_instances(),
-        pool.core_instances(),
-        pool.memories(),
-        pool.tables(),
-        pool.stacks(),
-    );
+    let pool = SANDBOX.live();
+    let live = (pool.instances, pool.memories, pool.tables, pool.stacks);
     assert_eq!(
         live,
-        (0, 0, 0, 0, 0),
-        "instances, core, memories, tables, stacks"
+        (0, 0, 0, 0),
+        "instances, memories, tables, stacks"
     );
 }
 

@@ -26,11 +26,14 @@ fuzz_target!(|text: &str| {
 fn serve(component: &config::Component) {
     assert!(component.weight > 0);
     assert!(component.source.starts_with("app") || component.source.is_absolute());
-    let limits = component.limits.resolve(Bytes(1 << 20));
+    let Ok(limits) = component.limits.resolve(Bytes(1 << 20), Bytes(16 << 30)) else {
+        return;
+    };
     assert!(!limits.to_string().is_empty());
     assert!(Instant::now().checked_add(limits.timeout).is_some());
     assert!(!limits.cpu.is_zero() && !limits.timeout.is_zero());
-    assert_eq!(Gate::new(limits.concurrency).running(), 0);
+    assert_eq!(Gate::new(&limits).running(), 0);
+    assert!(limits.footprint() >= limits.memory);
 }
 
 fn pack(config: &ModelConfig) {
