@@ -130,6 +130,8 @@ pub const COMPILE_MEMORY_BYTES: u64 = 2 * GIB;
 pub const COMPILED_BYTES: u64 = 4 * GIB;
 /// Threads that compile the runtime, for which somebody waits. Others' code gets one.
 pub const RUNTIME_COMPILE_THREADS: usize = 4;
+/// How long a worker may wait for a busy machine, beside four times its CPU time.
+pub const WORKER_WAIT: Duration = Duration::from_secs(600);
 /// CPU time of a worker before its job begins: a process and an engine.
 pub const WORKER_START_CPU: Duration = Duration::from_secs(10);
 /// Memory of a worker beside its job's.
@@ -137,7 +139,7 @@ pub const WORKER_OWN_BYTES: u64 = 512 * MIB;
 /// What is read of a worker's standard error.
 pub const WORKER_LOG_BYTES: u64 = 64 * KIB;
 /// How long to wait for another process that compiles the same: longer than it can take.
-pub const CACHE_LOCK_TIME: Duration = Duration::from_secs(4 * 180 + 60);
+pub const CACHE_LOCK_TIME: Duration = Duration::from_secs(4 * 180 + 600 + 60);
 /// How often to ask whether it is done.
 pub const CACHE_LOCK_POLL: Duration = Duration::from_millis(20);
 /// When half-written files in the cache are nobody's any more.

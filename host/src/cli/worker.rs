@@ -26,6 +26,9 @@ pub(super) struct Worker {
     /// Size of the result
     #[arg(long, global = true, default_value_t = 0)]
     output_bytes: u64,
+    /// Run only where nobody else wants to
+    #[arg(long, global = true)]
+    background: bool,
 }
 
 #[derive(Subcommand)]
@@ -78,6 +81,7 @@ impl Worker {
             memory: Bytes(self.memory_bytes),
             output: Bytes(self.output_bytes),
             threads: 1,
+            background: self.background,
         }
     }
 }

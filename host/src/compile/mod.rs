@@ -111,6 +111,7 @@ pub fn budget(cpu: Duration, memory: Bytes) -> Budget {
         memory,
         output: Bytes(limits::COMPILED_BYTES),
         threads: 1,
+        background: true,
     }
 }
 
@@ -119,6 +120,7 @@ fn runtime_budget() -> Budget {
     let memory = Bytes(limits::COMPILE_MEMORY_BYTES);
     Budget {
         threads: limits::RUNTIME_COMPILE_THREADS,
+        background: false,
         ..budget(limits::COMPILE_CPU, memory)
     }
 }

@@ -107,6 +107,7 @@ fn budget(limits: &Limits, model: &[u8]) -> Budget {
         ),
         output: Bytes(limits.memory.0.saturating_add(limits::WORKER_OWN_BYTES)),
         threads: 1,
+        background: false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{Resource, Signal, set_parent_process_death_signal};
+use rustix::process::{Resource, Signal, nice, set_parent_process_death_signal};
 use thread_priority::ThreadPriority;
 use thread_priority::unix::{
     NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
@@ -22,7 +22,11 @@ use crate::harden::{Layer, Wall};
 /// The kernel refuses the limits.
 pub fn confine(budget: &Budget) -> Result<(), String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
-    yield_to_all().map_err(|error| format!("{error:?}"))?;
+    // Whoever serves on this machine goes first.
+    nice(19).map_err(|error| error.to_string())?;
+    if budget.background {
+        yield_to_all().map_err(|error| format!("{error:?}"))?;
+    }
     let wall = Wall::raise(&[
         (Resource::Core, 0),
         (Resource::Cpu, budget.cpu_seconds()),
@@ -40,8 +44,7 @@ pub fn confine(budget: &Budget) -> Result<(), String> {
     }
 }
 
-/// Whoever serves on this machine goes first: this thread and those that it starts run where
-/// nobody else wants to.
+/// This thread and those that it starts run where nobody else wants to.
 fn yield_to_all() -> Result<(), thread_priority::Error> {
     set_thread_priority_and_policy(
         thread_native_id(),

@@ -52,6 +52,8 @@ pub struct Budget {
     pub output: Bytes,
     /// Threads that it may use at once.
     pub threads: usize,
+    /// Whether it only runs where nobody else wants to.
+    pub background: bool,
 }
 
 /// Why a job has no result.
@@ -117,6 +119,7 @@ impl Worker {
             .args(["--output-bytes", &budget.output.0.to_string()])
             .arg("--cache-dir")
             .arg(&self.cache_dir)
+            .args(budget.background.then_some("--background"))
             .env_clear()
             .env("RAYON_NUM_THREADS", budget.threads.to_string())
             .stdin(input)
@@ -133,10 +136,10 @@ impl Budget {
         self.cpu.as_secs() + u64::from(self.cpu.subsec_nanos() > 0)
     }
 
-    /// A job that waits for the CPU is not stopped at once, one that sleeps is.
+    /// A job that waits for a busy machine is not stopped soon, one that sleeps is at last.
     fn wall(&self) -> Duration {
         let wall = self.cpu.saturating_mul(4);
-        wall.saturating_add(Duration::from_secs(1))
+        wall.saturating_add(limits::WORKER_WAIT)
             .min(limits::Limits::LONGEST)
     }
 }
