@@ -177,32 +177,21 @@ fn models_know_no_http_and_no_commands() {
         "config.rs",
         &["server", "cli", "sandbox", "pack", "compile"],
     );
-    no_use_in(
-        "worker/",
-        &[
-            "server",
-            "cli",
-            "model",
-            "sandbox",
-            "pack",
-            "compile",
-            "config",
-            "admission",
-        ],
-    );
-    no_use_in(
-        "harden/",
-        &[
-            "server",
-            "cli",
-            "model",
-            "sandbox",
-            "pack",
-            "compile",
-            "config",
-            "admission",
-        ],
-    );
+    for place in ["worker/", "harden/"] {
+        no_use_in(
+            place,
+            &[
+                "server",
+                "cli",
+                "model",
+                "sandbox",
+                "pack",
+                "compile",
+                "config",
+                "admission",
+            ],
+        );
+    }
     no_use_in(
         "admission.rs",
         &["server", "cli", "model", "sandbox", "pack"],

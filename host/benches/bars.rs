@@ -33,7 +33,7 @@ mod onnx;
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::BufReader;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ use glovebox::sandbox::invoke::Call;
 use glovebox::server::Server;
 use glovebox::server::state::State;
 
-use common::pack;
+use common::{exchange, pack};
 
 const INSTANCES: usize = 2_000;
 const HTTP_ROUNDS: usize = 10;
@@ -214,22 +214,6 @@ fn load(address: SocketAddr, request: &str) -> f64 {
             .sum()
     });
     total as f64 / start.elapsed().as_secs_f64()
-}
-
-fn exchange(stream: &mut BufReader<TcpStream>, request: &str) {
-    stream.get_mut().write_all(request.as_bytes()).unwrap();
-    let (mut line, mut length) = (String::new(), 0);
-    stream.read_line(&mut line).unwrap();
-    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
-    while line != "\r\n" {
-        line.clear();
-        stream.read_line(&mut line).unwrap();
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).unwrap();
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -40,7 +40,7 @@ mod guest;
 )]
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +55,8 @@ use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::invoke::Call;
 use glovebox::server::Server;
 use glovebox::server::state::State;
+
+use common::exchange;
 
 const LOOPS_OF_A_LIMIT: usize = 100;
 const REQUESTS: usize = 1000;
@@ -165,22 +167,6 @@ fn request(model: &str) -> String {
     format!(
         "POST /v2/models/{model}/infer HTTP/1.1\r\nhost: bench\r\ncontent-length: {length}\r\n\r\n{body}"
     )
-}
-
-fn exchange(stream: &mut BufReader<TcpStream>, request: &str) {
-    stream.get_mut().write_all(request.as_bytes()).unwrap();
-    let (mut line, mut length) = (String::new(), 0);
-    stream.read_line(&mut line).unwrap();
-    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
-    while line != "\r\n" {
-        line.clear();
-        stream.read_line(&mut line).unwrap();
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).unwrap();
 }
 
 /// Prints how times are distributed; the p99.

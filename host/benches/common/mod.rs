@@ -1,6 +1,8 @@
 //! What all benchmarks begin with.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -47,4 +49,21 @@ pub async fn pack(deployer: &Deployer, dir: &Path, onnx: &Path) -> PathBuf {
     let path = dir.join(format!("{}.wasm", config.name));
     fs::write(&path, packed.bytes).unwrap();
     path
+}
+
+/// Sends a request on a connection and reads its answer, which is a 200.
+pub fn exchange(stream: &mut BufReader<TcpStream>, request: &str) {
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    let (mut line, mut length) = (String::new(), 0);
+    stream.read_line(&mut line).unwrap();
+    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
 }

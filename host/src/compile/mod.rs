@@ -176,6 +176,7 @@ impl Compiler {
             // Nothing but data, in the form that the packer writes.
             true => job.run(&line.engine, bytes).map_err(CompileError::Invalid),
             false => {
+                tracing::info!("compiling a component, in the background");
                 let start = Instant::now();
                 let code = self.compile(job, bytes, self.budget);
                 let (seconds, ok) = (start.elapsed().as_secs_f32(), code.is_ok());

@@ -14,6 +14,7 @@ use thread_priority::unix::{
 
 use super::{Budget, REFUSED};
 use crate::harden::{Layer, Wall};
+use crate::limits;
 
 /// Gives up everything that the job does not need. The kernel's limits are a must; the rest of the
 /// wall stands as far as the kernel has it.
@@ -22,10 +23,12 @@ use crate::harden::{Layer, Wall};
 /// The kernel refuses the limits.
 pub fn confine(budget: &Budget) -> Result<(), String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
-    // Whoever serves on this machine goes first.
-    nice(19).map_err(|error| error.to_string())?;
-    if budget.background {
-        yield_to_all().map_err(|error| format!("{error:?}"))?;
+    match budget.background {
+        true => yield_to_all().map_err(|error| format!("{error:?}"))?,
+        // As guests do: it is our code or runs in the sandbox, and somebody waits for it.
+        false => {
+            nice(limits::COMPUTE_NICE).map_err(|error| error.to_string())?;
+        }
     }
     let wall = Wall::raise(&[
         (Resource::Core, 0),
