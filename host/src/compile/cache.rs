@@ -224,9 +224,23 @@ impl Cache {
     }
 }
 
-/// The key of this directory. Two processes may start at once: the first to create it wins.
+/// The key of this directory, made if there is none.
 fn read_or_make_key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let path = dir.join("key");
+    if !path.exists() {
+        make_key(dir, &path)?;
+    }
+    let wrong = |_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its file `key` does not hold 32 bytes",
+        )
+    };
+    fs::read(&path)?.try_into().map_err(wrong)
+}
+
+/// Two processes may start at once: the first to make the key wins.
+fn make_key(dir: &Path, path: &Path) -> io::Result<()> {
     let mut fresh = [0; KEY_BYTES];
     getrandom::fill(&mut fresh).map_err(io::Error::other)?;
     let temporary = dir.join(format!("key.{}", std::process::id()));
@@ -236,15 +250,9 @@ fn read_or_make_key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
         .truncate(true)
         .mode(0o600)
         .open(&temporary)?;
-    file.write_all(&fresh)?;
+    let written = file.write_all(&fresh);
     // A link fails if the key is there already, and never leaves half a key.
-    let _ = fs::hard_link(&temporary, &path);
+    let linked = written.map(|()| fs::hard_link(&temporary, path));
     fs::remove_file(&temporary)?;
-    let wrong = |_| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "its file `key` does not hold 32 bytes",
-        )
-    };
-    fs::read(&path)?.try_into().map_err(wrong)
+    linked.map(drop)
 }
