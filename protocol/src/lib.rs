@@ -1,6 +1,7 @@
-//! Open Inference Protocol v2: its JSON types, its tensors and the codec between them.
+//! Open Inference Protocol v2: its JSON types, its tensors and the codec between them, and the rules
+//! of its REST form ([`rest`]).
 //!
-//! The host and the guest share this crate, so it does no I/O, knows no async runtime and builds
+//! The host and the guests share this crate, so it does no I/O, knows no async runtime and builds
 //! for `wasm32-unknown-unknown`. Whatever comes from outside is answered with an [`Error`] whose
 //! text may be sent to the client as it stands; nothing here panics on bad input, and no claim in a
 //! body (a shape, a length) makes it allocate more than a small multiple of the bytes that really
@@ -61,19 +62,26 @@ mod parameter;
 mod quote;
 mod request;
 mod response;
+pub mod rest;
 mod signature;
 mod tensor;
 mod tokens;
+mod wit;
 
 pub use bytes::BytesElements;
 pub use bytes::push_element;
 pub use datatype::Datatype;
 pub use error::Error;
 pub use error::Role;
+pub use metadata::ModelList;
 pub use metadata::ModelMetadata;
+pub use metadata::ModelReady;
+pub use metadata::ServerLive;
 pub use metadata::ServerMetadata;
+pub use metadata::ServerReady;
 pub use parameter::Parameter;
 pub use parameter::Parameters;
+pub use quote::escape;
 pub use request::InferRequest;
 pub use response::InferResponse;
 pub use signature::Signature;

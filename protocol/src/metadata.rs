@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::TensorSpec;
+use crate::{Signature, TensorSpec};
 
 /// The answer to `GET /v2`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,39 @@ pub struct ServerMetadata {
     pub version: String,
     /// The extensions of the protocol that it supports; required, so written even when empty.
     pub extensions: Vec<String>,
+}
+
+/// The answer to `GET /v2/health/live`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerLive {
+    /// Whether the server is there.
+    pub live: bool,
+}
+
+/// The answer to `GET /v2/health/ready`. Texts of the protocol disagree about its key, so it has
+/// both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerReady {
+    /// Whether the server is there.
+    pub live: bool,
+    /// Whether it takes requests.
+    pub ready: bool,
+}
+
+/// The answer to `GET /v2/models`, which the protocol does not have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelList {
+    /// The names of all models.
+    pub models: Vec<String>,
+}
+
+/// The answer to `GET /v2/models/{model}/ready`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelReady {
+    /// The model's name.
+    pub name: String,
+    /// Whether it takes requests.
+    pub ready: bool,
 }
 
 /// The answer to `GET /v2/models/{model}`.
@@ -34,4 +67,26 @@ pub struct ModelMetadata {
     /// What else is worth telling.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
+}
+
+impl ModelMetadata {
+    /// Describes a packed model. Its media, for which the protocol has no place, stands among the
+    /// properties.
+    pub fn describe(
+        name: &str,
+        version: Option<&str>,
+        signature: &Signature,
+        properties: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let media =
+            (!signature.media.is_empty()).then(|| ("media".to_owned(), signature.media.join(", ")));
+        Self {
+            name: name.to_owned(),
+            versions: version.map(str::to_owned).into_iter().collect(),
+            platform: "onnx_onnxv1".into(),
+            inputs: signature.inputs.clone(),
+            outputs: signature.outputs.clone(),
+            properties: properties.into_iter().chain(media).collect(),
+        }
+    }
 }

@@ -11,6 +11,31 @@ const MESSAGE_CHARS: usize = 200;
 /// How many names or dimensions of a list are shown.
 const LIST_ITEMS: usize = 32;
 
+/// How many bytes of a model's text are shown.
+const TEXT_BYTES: usize = 400;
+
+/// Escapes control characters and cuts after 400 bytes what is too long, so that text from a model
+/// cannot forge lines, move a terminal's cursor or fill a log.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        if escaped.len() >= TEXT_BYTES {
+            escaped.push('…');
+            break;
+        }
+        match letter.is_control() || is_invisible(letter) {
+            true => escaped.extend(letter.escape_default()),
+            false => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// Characters that change how their neighbours are shown.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// Shows a name in quotes, escaped, cut after 64 characters.
 pub(crate) fn quoted(name: &str) -> impl fmt::Display {
     fmt::from_fn(move |f| match name.char_indices().nth(NAME_CHARS) {

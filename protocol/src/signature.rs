@@ -50,6 +50,13 @@ impl Signature {
         matched(Role::Output, &self.outputs, names)?;
         Ok(())
     }
+
+    /// Whether the model declares such an output: one of this name, datatype and shape.
+    pub fn declares(&self, output: &Tensor) -> bool {
+        let mut specs = self.outputs.iter();
+        let spec = specs.find(|spec| spec.name == output.name);
+        spec.is_some_and(|spec| spec.check(output).is_ok())
+    }
 }
 
 impl TensorSpec {

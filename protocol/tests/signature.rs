@@ -192,3 +192,16 @@ fn media_are_written_only_when_there_are_any() {
     assert!(json.ends_with(r#","media":["image/png"]}"#), "{json}");
     assert_eq!(serde_json::from_str::<Signature>(&json).unwrap(), signature);
 }
+
+#[test]
+fn only_outputs_of_the_declared_form_are_declared() {
+    let declares = |name, datatype, shape: &[u64], data: &[u8]| {
+        signature().declares(&tensor(name, datatype, shape, data))
+    };
+    assert!(declares("y", Datatype::Fp32, &[2], &[0; 8]));
+    assert!(declares("y", Datatype::Fp32, &[0], &[]));
+    assert!(declares("z", Datatype::Fp32, &[], &[0; 4]));
+    assert!(!declares("z", Datatype::Fp32, &[1], &[0; 4]));
+    assert!(!declares("y", Datatype::Int32, &[2], &[0; 8]));
+    assert!(!declares("a", Datatype::Uint8, &[1, 3], &[0; 3]));
+}

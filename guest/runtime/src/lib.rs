@@ -36,13 +36,17 @@ struct Exports;
 
 impl Guest for Exports {
     fn signature() -> wit::ModelSignature {
-        let signature = Model::get()
-            .map(|model| model.signature().clone())
+        let model = Model::get();
+        let (signature, about) = model
+            .map(|model| (model.signature().clone(), model.about()))
             .unwrap_or_default();
         wit::ModelSignature {
-            inputs: signature.inputs.into_iter().map(spec).collect(),
-            outputs: signature.outputs.into_iter().map(spec).collect(),
+            inputs: signature.inputs.into_iter().map(Into::into).collect(),
+            outputs: signature.outputs.into_iter().map(Into::into).collect(),
             media: signature.media,
+            name: about.name,
+            version: about.version,
+            properties: about.properties,
         }
     }
 
@@ -50,14 +54,14 @@ impl Guest for Exports {
         inputs: Vec<wit::Tensor>,
         outputs: Vec<String>,
     ) -> Result<Vec<wit::Tensor>, wit::Error> {
-        let inputs = inputs.into_iter().map(from_wit).collect::<Result<_, _>>()?;
+        let inputs = inputs.into_iter().map(protocol::Tensor::try_from);
         let request = protocol::InferRequest {
-            inputs,
+            inputs: inputs.collect::<Result<_, _>>().map_err(CallError::from)?,
             outputs,
             ..Default::default()
         };
         let answer = Model::get()?.infer(&request)?;
-        Ok(answer.into_iter().map(to_wit).collect())
+        Ok(answer.into_iter().map(Into::into).collect())
     }
 
     fn predict(input: wit::Media) -> Result<wit::Media, wit::Error> {
@@ -66,49 +70,7 @@ impl Guest for Exports {
     }
 }
 
-fn spec(spec: protocol::TensorSpec) -> wit::TensorSpec {
-    wit::TensorSpec {
-        name: spec.name,
-        datatype: datatype_to_wit(spec.datatype),
-        shape: spec.shape,
-    }
-}
-
-fn from_wit(tensor: wit::Tensor) -> Result<protocol::Tensor, CallError> {
-    let datatype = datatype_from_wit(tensor.datatype);
-    Ok(protocol::Tensor::new(
-        tensor.name,
-        datatype,
-        tensor.shape,
-        tensor.data,
-    )?)
-}
-
-fn to_wit(tensor: protocol::Tensor) -> wit::Tensor {
-    let datatype = datatype_to_wit(tensor.datatype);
-    wit::Tensor {
-        name: tensor.name,
-        datatype,
-        shape: tensor.shape,
-        data: tensor.data,
-    }
-}
-
-/// Both directions of one table: the enum of the WIT and that of the protocol.
-macro_rules! datatypes {
-    ($($name:ident),*) => {
-        fn datatype_to_wit(datatype: protocol::Datatype) -> wit::Datatype {
-            match datatype { $(protocol::Datatype::$name => wit::Datatype::$name),* }
-        }
-
-        fn datatype_from_wit(datatype: wit::Datatype) -> protocol::Datatype {
-            match datatype { $(wit::Datatype::$name => protocol::Datatype::$name),* }
-        }
-    };
-}
-datatypes!(
-    Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp16, Bf16, Fp32, Fp64, Bytes
-);
+protocol::convert_wit!(wit);
 
 impl From<CallError> for wit::Error {
     fn from(error: CallError) -> Self {

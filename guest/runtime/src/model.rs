@@ -7,7 +7,7 @@ use tract_onnx::prelude::{TValue, TVec};
 
 use crate::error::{CallError, LoadError};
 use crate::onnx::{self, Graph};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{About, Pipeline};
 use crate::tensor::{from_tract, to_tract};
 
 static MODEL: OnceLock<Model> = OnceLock::new();
@@ -50,6 +50,11 @@ impl Model {
 
     pub(crate) fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// What the model says of itself.
+    pub(crate) fn about(&self) -> About {
+        self.pipeline.about()
     }
 
     /// Tensors to tensors, all outputs or those named.

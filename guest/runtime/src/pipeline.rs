@@ -9,12 +9,14 @@ use crate::image::ImageInput;
 use crate::onnx::Graph;
 use crate::record::RecordInput;
 
-/// The model's name and the tables `[input]` and `[output]` of `model.toml`.
+/// What the model says of itself, and the tables `[input]` and `[output]`, all of `model.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pipeline {
     name: String,
     version: Option<String>,
+    description: Option<String>,
+    licence: Option<String>,
     input: Option<Input>,
     #[serde(default)]
     output: Output,
@@ -34,6 +36,15 @@ enum Output {
     #[default]
     Tensors,
     Classification(Classification),
+}
+
+/// What a model says of itself.
+#[derive(Default)]
+pub(crate) struct About {
+    pub(crate) name: String,
+    pub(crate) version: Option<String>,
+    /// Texts for people, by what they are.
+    pub(crate) properties: Vec<(String, String)>,
 }
 
 impl Pipeline {
@@ -63,6 +74,21 @@ impl Pipeline {
         match &self.output {
             Output::Tensors => Ok(()),
             Output::Classification(classification) => classification.check(&graph.outputs),
+        }
+    }
+
+    pub(crate) fn about(&self) -> About {
+        let properties = [
+            ("description", &self.description),
+            ("licence", &self.licence),
+        ];
+        let written = |(key, value): (&str, &Option<String>)| {
+            value.clone().map(|value| (key.to_owned(), value))
+        };
+        About {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            properties: properties.into_iter().filter_map(written).collect(),
         }
     }
 

@@ -1,0 +1,128 @@
+//! Paths: what each stands for, and which method it takes.
+
+/// What a path stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/v2`, also `/v2/`: what the server is.
+    Server,
+    /// `/v2/health/live`: whether the server is there.
+    Live,
+    /// `/v2/health/ready`: whether it takes requests.
+    Ready,
+    /// `/v2/models`: the names of all models.
+    Models,
+    /// `/v2/models/{name}`, with or without `/versions/{version}`, and what may stand behind.
+    Model {
+        /// The model's name.
+        name: String,
+        /// The version that the path asks for.
+        version: Option<String>,
+        /// What is wanted of it.
+        call: Call,
+    },
+}
+
+/// What a path wants of a model, by its last segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// No segment: its metadata.
+    Describe,
+    /// `ready`: whether it takes requests.
+    Ready,
+    /// `infer`: tensors to tensors.
+    Infer,
+    /// `predict`: media to an answer.
+    Predict,
+}
+
+/// The method that a path takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET, and HEAD with it.
+    Get,
+    /// POST.
+    Post,
+}
+
+impl Endpoint {
+    /// Reads a path as it stands in a request, without its query. The fixed segments must stand as
+    /// they are; names and versions may be percent-encoded. `None` for any other path, also one
+    /// whose name is empty or, once decoded, no UTF-8.
+    pub fn parse(path: &str) -> Option<Self> {
+        match path.strip_prefix("/v2")? {
+            "" | "/" => Some(Self::Server),
+            "/health/live" => Some(Self::Live),
+            "/health/ready" => Some(Self::Ready),
+            "/models" => Some(Self::Models),
+            other => Self::parse_model(other.strip_prefix("/models/")?),
+        }
+    }
+
+    fn parse_model(path: &str) -> Option<Self> {
+        let mut segments = path.split('/');
+        let name = decode(segments.next()?)?;
+        let (mut version, mut last) = (None, segments.next());
+        if last == Some("versions") {
+            version = Some(decode(segments.next()?)?);
+            last = segments.next();
+        }
+        let call = match last {
+            None => Call::Describe,
+            Some("ready") => Call::Ready,
+            Some("infer") => Call::Infer,
+            Some("predict") => Call::Predict,
+            Some(_) => return None,
+        };
+        let is_whole = segments.next().is_none();
+        is_whole.then_some(Self::Model {
+            name,
+            version,
+            call,
+        })
+    }
+
+    /// The one method that the path takes.
+    pub fn method(&self) -> Method {
+        match self {
+            Self::Model {
+                call: Call::Infer | Call::Predict,
+                ..
+            } => Method::Post,
+            _ => Method::Get,
+        }
+    }
+}
+
+impl Method {
+    /// The methods for the header `allow`.
+    pub fn allow(self) -> &'static str {
+        match self {
+            Self::Get => "GET,HEAD",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// A segment without its percent-encoding. A `%` that begins no escape stands for itself.
+fn decode(segment: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        let (byte, behind) = escaped(rest).unwrap_or((*byte, behind));
+        decoded.push(byte);
+        rest = behind;
+    }
+    let decoded = String::from_utf8(decoded).ok()?;
+    (!decoded.is_empty()).then_some(decoded)
+}
+
+/// The byte that an escape at the beginning stands for, and what is behind it.
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (escape, behind) = text.split_first_chunk::<3>()?;
+    let [b'%', high, low] = escape else {
+        return None;
+    };
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
+    Some((byte, behind))
+}
