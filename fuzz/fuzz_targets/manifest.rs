@@ -5,15 +5,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use glovebox::admission::Gate;
-use glovebox::config;
+use glovebox::config::{self, Application, Settings, Target};
 use glovebox::limits::Bytes;
 use glovebox::pack::config::ModelConfig;
+use glovebox::routing::Table;
 use glovebox_fuzz::assert_harmless;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    match config::parse(text, Path::new("app/spin.toml")) {
-        Ok(components) => components.iter().for_each(serve),
+    match config::parse(text, Path::new("app/spin.toml"), &Settings::default()) {
+        Ok(application) => serve(application),
         Err(error) => assert_harmless(&error.to_string()),
     }
     match ModelConfig::parse(text, Path::new("models/model.toml"), "model") {
@@ -22,11 +23,48 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// What `up` makes of a component before it reads the component's file.
-fn serve(component: &config::Component) {
+/// What `up` makes of an application before it reads a file of a component.
+fn serve(application: Application) {
+    application.components.iter().for_each(check);
+    application
+        .warnings
+        .iter()
+        .for_each(|warning| assert_harmless(warning));
+    for trigger in &application.triggers {
+        if let Target::Component(id) = &trigger.target {
+            assert!(
+                application
+                    .components
+                    .iter()
+                    .any(|component| component.id == *id)
+            );
+        }
+    }
+    let routes = application
+        .triggers
+        .into_iter()
+        .filter_map(|trigger| trigger.route);
+    let table = Table::new(routes.map(|route| (route, ())).collect());
+    for (route, ()) in table.iter() {
+        // With its own text for each parameter, a route is a path that it takes.
+        assert!(
+            table
+                .find(&format!("/{}/", route.matched().trim_start_matches('/')))
+                .is_some()
+        );
+    }
+}
+
+fn check(component: &config::Component) {
     assert!(component.weight > 0);
     assert!(component.source.starts_with("app") || component.source.is_absolute());
-    let Ok(limits) = component.limits.resolve(Bytes(1 << 20), Bytes(16 << 30)) else {
+    for dependency in &component.dependencies {
+        assert!(dependency.path.starts_with("app") || dependency.path.is_absolute());
+    }
+    if component.outbound.is_empty() {
+        assert!(!component.outbound.allows("https", "example.com", 443));
+    }
+    let Ok(limits) = component.limits.resolve(Bytes(1 << 20), Bytes(2 << 20), Bytes(16 << 30)) else {
         return;
     };
     assert!(!limits.to_string().is_empty());

@@ -1,0 +1,105 @@
+//! `[component.<id>.tool.glovebox]`: limits as far as a manifest gives them, and what follows.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::limits::{self, Bytes, Limits};
+
+/// Limits as far as they are given.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    memory: Option<Bytes>,
+    #[serde(default, with = "humantime_serde")]
+    cpu: Option<Duration>,
+    fuel: Option<u64>,
+    #[serde(default, with = "humantime_serde")]
+    timeout: Option<Duration>,
+    concurrency: Option<usize>,
+    body: Option<Bytes>,
+    output: Option<Bytes>,
+    pub(super) tenant: Option<String>,
+    pub(super) weight: Option<u32>,
+}
+
+impl LimitSettings {
+    /// The limits of a component whose image has `image` and whose requests take `own` of the host
+    /// at most, with defaults for what is not given.
+    ///
+    /// # Errors
+    /// Requests at once with all their memory do not fit into `share`: a line with the arithmetic.
+    pub fn resolve(&self, image: Bytes, own: Bytes, share: Bytes) -> Result<Limits, String> {
+        let limits = self.limits(image, own);
+        let fitting = usize::try_from(share.0 / limits.footprint().0).unwrap_or(usize::MAX);
+        let concurrency = match self.concurrency {
+            Some(concurrency) => concurrency,
+            None => limits.concurrency.min(fitting).max(1),
+        };
+        let limits = Limits {
+            concurrency,
+            ..limits
+        };
+        match concurrency <= fitting {
+            true => Ok(limits),
+            false => Err(too_much(&limits, share)),
+        }
+    }
+
+    fn limits(&self, image: Bytes, own: Bytes) -> Limits {
+        let defaults = Limits::for_image(image.0);
+        Limits {
+            memory: self.memory.unwrap_or(defaults.memory),
+            cpu: self.cpu.unwrap_or(defaults.cpu),
+            fuel: self.fuel,
+            timeout: self.timeout.unwrap_or(defaults.timeout),
+            concurrency: self.concurrency.unwrap_or(defaults.concurrency),
+            body: self.body.unwrap_or(defaults.body),
+            output: self.output.unwrap_or(defaults.output),
+            own,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        let most = limits::INSTANCES as usize;
+        if !(1..=most).contains(&self.concurrency.unwrap_or(1)) {
+            return Err(format!(
+                "concurrency must be from 1 to {most}, the instances of a host"
+            ));
+        }
+        if self.fuel == Some(0) {
+            return Err("fuel must be more than 0".into());
+        }
+        if self.weight == Some(0) {
+            return Err("weight must be at least 1".into());
+        }
+        let mut times = [self.cpu, self.timeout].into_iter().flatten();
+        if times.any(|time| time.is_zero() || time > Limits::LONGEST) {
+            return Err(format!(
+                "cpu and timeout must be more than 0, and {} at most",
+                humantime::format_duration(Limits::LONGEST)
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn too_much(limits: &Limits, share: Bytes) -> String {
+    let Limits {
+        memory,
+        concurrency,
+        body,
+        output,
+        ..
+    } = limits;
+    let footprint = limits.footprint();
+    let all = Bytes(footprint.0.saturating_mul(*concurrency as u64));
+    format!(
+        "concurrency {concurrency} x {footprint} a request = {all}, but there are {share}; a request \
+         is memory {memory} + {} x body {body} + {} x output {output} + {}: lower one of them, or \
+         raise --memory-budget",
+        limits::BYTES_PER_BODY_BYTE,
+        limits::BYTES_PER_OUTPUT_BYTE,
+        limits.fixed()
+    )
+}
