@@ -1,4 +1,5 @@
-//! Builds the guest runtime for wasm and splits it into the parts of a packed model.
+//! Builds the guests for wasm: the HTTP front, and the runtime, which it splits into the parts of a
+//! packed model.
 //!
 //! A packed model is `COMPONENT_HEADER, metadata, image module, code module, TAIL`. Only the
 //! metadata and the image differ from model to model. This script makes the rest:
@@ -8,6 +9,8 @@
 //! - `import.bin`: what stands for the code module where the host provides it: its type and its
 //!   import.
 //! - `tail.bin`: instances, types, lifted functions and exports.
+//!
+//! `front.wasm` is the front as a component.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -47,6 +50,7 @@ fn main() {
         "Cargo.lock",
         "Cargo.toml",
         "guest/runtime",
+        "guest/spin",
         "protocol/src",
         "protocol/Cargo.toml",
         "wit",
@@ -56,23 +60,31 @@ fn main() {
             workspace.join(watched).display()
         );
     }
-    let module = fs::read(build_guest(workspace, &out)).expect("cargo built the guest");
-    let component = wit_component::ComponentEncoder::default()
-        .module(&module)
-        .and_then(|encoder| encoder.validate(true).encode())
-        .expect("the guest exports its world");
-    let core = core_module(&component);
+    let guests = build_guests(workspace, &out);
+    let runtime = component(&guests.join("glovebox_runtime.wasm"));
+    let front = component(&guests.join("glovebox_spin.wasm"));
+    let core = core_module(&runtime);
     let write =
         |name: &str, bytes: &[u8]| fs::write(out.join(name), bytes).expect("OUT_DIR is writable");
     write("code.wasm", &code(core));
     write("image.wasm", &image(core));
     write("import.bin", &import(core));
-    write("tail.bin", &tail(&component));
+    write("tail.bin", &tail(&runtime));
+    write("front.wasm", &front);
 }
 
-/// Builds the guest and returns the path of the module. The target directory is shared by all
+/// The component of a guest's module.
+fn component(module: &Path) -> Vec<u8> {
+    let module = fs::read(module).expect("cargo built the guest");
+    wit_component::ComponentEncoder::default()
+        .module(&module)
+        .and_then(|encoder| encoder.validate(true).encode())
+        .expect("the guest exports its world")
+}
+
+/// Builds the guests and returns the folder of their modules. The target directory is shared by all
 /// profiles and outlives changes to the host.
-fn build_guest(workspace: &Path, out: &Path) -> PathBuf {
+fn build_guests(workspace: &Path, out: &Path) -> PathBuf {
     check_target();
     let target_dir = out
         .ancestors()
@@ -95,6 +107,7 @@ fn build_guest(workspace: &Path, out: &Path) -> PathBuf {
             "build",
             "--locked",
             "--package=glovebox-runtime",
+            "--package=glovebox-spin",
             "--profile=guest",
             "--target",
             TARGET,
@@ -108,9 +121,9 @@ fn build_guest(workspace: &Path, out: &Path) -> PathBuf {
         .expect("cargo runs");
     assert!(
         status.success(),
-        "building the guest failed; its errors are above"
+        "building the guests failed; the errors are above"
     );
-    target_dir.join(TARGET).join("guest/glovebox_runtime.wasm")
+    target_dir.join(TARGET).join("guest")
 }
 
 fn check_target() {
@@ -122,7 +135,7 @@ fn check_target() {
     let libdir = String::from_utf8_lossy(&libdir.stdout);
     assert!(
         Path::new(libdir.trim()).exists(),
-        "the guest is built for wasm: run `rustup target add {TARGET}` first"
+        "the guests are built for wasm: run `rustup target add {TARGET}` first"
     );
 }
 

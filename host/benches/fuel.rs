@@ -36,8 +36,8 @@ use std::time::{Duration, Instant};
 use glovebox::limits::Limits;
 use glovebox::model::package::Package;
 use glovebox::model::{Deployer, Model};
+use glovebox::sandbox::call::Call;
 use glovebox::sandbox::compute::Tenant;
-use glovebox::sandbox::invoke::Call;
 use glovebox_protocol::Tensor;
 
 const ROUNDS: usize = 60;

@@ -51,8 +51,8 @@ use glovebox::memory::Budget;
 use glovebox::model::package::Package;
 use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
+use glovebox::sandbox::call::Call;
 use glovebox::sandbox::compute::Tenant;
-use glovebox::sandbox::invoke::Call;
 use glovebox::server::Server;
 use glovebox::server::state::State;
 

@@ -152,7 +152,7 @@ impl Gate {
         let component = timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await;
         let component = component
             .map_err(|_| self.quota())?
-            .map_err(|_| RequestError::Internal)?;
+            .map_err(|_| RequestError::INTERNAL)?;
         let (mut instances, mut memory) = (Vec::new(), Vec::new());
         let own = admission.tenants.get(tenant).map(|pool| (pool, true));
         for (pool, is_own) in own.into_iter().chain([(&admission.host, false)]) {
@@ -161,7 +161,7 @@ impl Gate {
                 true => self.quota(),
                 false => RequestError::Overload(self.pace.retry_after(1)),
             })?;
-            let (instance, reservation) = taken.ok_or(RequestError::Internal)?;
+            let (instance, reservation) = taken.ok_or(RequestError::INTERNAL)?;
             instances.push(instance);
             memory.push(reservation);
         }

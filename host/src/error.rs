@@ -1,4 +1,5 @@
-//! Why a request is not answered: the one table of codes, statuses and texts.
+//! Why a request is not answered: the one table of codes, statuses and texts. What a server of the
+//! protocol refuses by itself is in `glovebox_protocol::rest`, which the HTTP front has too.
 //!
 //! A client gets a code, a text and the request's id. Text from a guest is only passed on where
 //! the guest explains what is wrong with the input, and never raw. Details go to the log.
@@ -6,35 +7,17 @@
 use std::time::Duration;
 
 use glovebox_protocol as protocol;
+use glovebox_protocol::rest::Refusal;
 use hyper::StatusCode;
 
 use crate::sandbox::invoke::Fault;
-use crate::text;
 
 /// A refusal or a failure, as the client sees it.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The body is no request of the protocol, or does not fit the model's signature.
-    #[error("{0}")]
-    InvalidRequest(String),
-    /// The guest cannot use the input.
-    #[error("the model refused the input: {0}")]
-    InvalidInput(String),
-    /// The guest takes other media.
-    #[error("{0}")]
-    UnsupportedMedia(String),
-    /// No model of this name.
-    #[error("unknown model {0:?}; GET /v2/models lists the models here")]
-    UnknownModel(String),
-    /// No such path.
-    #[error("unknown path {0:?}")]
-    UnknownPath(String),
-    /// The path takes another method.
-    #[error("this path takes another method")]
-    MethodNotAllowed,
-    /// The body is too large for the host or for the model.
-    #[error("{0}")]
-    TooLarge(String),
+    /// What every server of the protocol refuses, in the same words.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     SlowBody,
@@ -44,9 +27,6 @@ pub enum RequestError {
     /// The host has as many requests as it can; when to come back.
     #[error("the host is busy; try again later")]
     Overload(Duration),
-    /// The guest failed.
-    #[error("the model failed")]
-    ModelFailed,
     /// The guest trapped.
     #[error("the model crashed")]
     Trap,
@@ -59,9 +39,6 @@ pub enum RequestError {
     /// The guest returned too much.
     #[error("the model's output is too large")]
     OutputTooLarge,
-    /// The guest's answer breaks the contract.
-    #[error("the model's output is invalid")]
-    BadOutput,
     /// The guest needed too much CPU time.
     #[error("the model needs more CPU time than its limit")]
     CpuLimit,
@@ -71,35 +48,32 @@ pub enum RequestError {
     /// The deadline passed.
     #[error("the request took longer than its timeout")]
     Timeout,
-    /// Our bug.
-    #[error("internal error")]
-    Internal,
 }
 
 impl RequestError {
+    /// Our bug.
+    pub const INTERNAL: Self = Self::Refused(Refusal::Internal);
+    /// What the guest answered breaks its contract.
+    pub const BAD_OUTPUT: Self = Self::Refused(Refusal::BadOutput);
+
     /// The code that scripts can rely on and the status that goes with it.
     pub fn code(&self) -> (&'static str, StatusCode) {
         match self {
-            Self::InvalidRequest(_) => ("invalid_request", StatusCode::BAD_REQUEST),
-            Self::InvalidInput(_) => ("invalid_input", StatusCode::UNPROCESSABLE_ENTITY),
-            Self::UnsupportedMedia(_) => ("unsupported_media", StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            Self::UnknownModel(_) => ("unknown_model", StatusCode::NOT_FOUND),
-            Self::UnknownPath(_) => ("unknown_path", StatusCode::NOT_FOUND),
-            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
-            Self::TooLarge(_) => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Refused(refusal) => {
+                let (code, status) = refusal.code();
+                let status = StatusCode::from_u16(status);
+                (code, status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+            }
             Self::SlowBody => ("slow_body", StatusCode::REQUEST_TIMEOUT),
             Self::Quota(_) => ("quota", StatusCode::TOO_MANY_REQUESTS),
             Self::Overload(_) => ("overload", StatusCode::SERVICE_UNAVAILABLE),
-            Self::ModelFailed => ("model_failed", StatusCode::BAD_GATEWAY),
             Self::Trap => ("trap", StatusCode::BAD_GATEWAY),
             Self::MemoryLimit => ("memory_limit", StatusCode::BAD_GATEWAY),
             Self::StackExhausted => ("stack_exhausted", StatusCode::BAD_GATEWAY),
             Self::OutputTooLarge => ("output_too_large", StatusCode::BAD_GATEWAY),
-            Self::BadOutput => ("bad_output", StatusCode::BAD_GATEWAY),
             Self::CpuLimit => ("cpu_limit", StatusCode::GATEWAY_TIMEOUT),
             Self::FuelLimit => ("fuel_limit", StatusCode::GATEWAY_TIMEOUT),
             Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT),
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
 
@@ -115,10 +89,10 @@ impl RequestError {
 impl From<Fault> for RequestError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::InvalidInput(guest) => Self::InvalidInput(text::escape(&guest)),
-            Fault::UnsupportedMedia(guest) => Self::UnsupportedMedia(text::escape(&guest)),
-            Fault::TooLarge(guest) => Self::TooLarge(text::escape(&guest)),
-            Fault::ModelFailed(_) => Self::ModelFailed,
+            Fault::InvalidInput(guest) => Refusal::invalid_input(&guest).into(),
+            Fault::UnsupportedMedia(guest) => Refusal::unsupported_media(&guest).into(),
+            Fault::TooLarge(guest) => Refusal::input_too_large(&guest).into(),
+            Fault::ModelFailed(_) => Refusal::ModelFailed.into(),
             Fault::CpuLimit => Self::CpuLimit,
             Fault::FuelLimit => Self::FuelLimit,
             Fault::Timeout => Self::Timeout,
@@ -126,15 +100,15 @@ impl From<Fault> for RequestError {
             Fault::StackExhausted => Self::StackExhausted,
             Fault::OutputTooLarge => Self::OutputTooLarge,
             Fault::Trap(_) => Self::Trap,
-            Fault::BadOutput(_) => Self::BadOutput,
+            Fault::BadOutput(_) => Self::BAD_OUTPUT,
             Fault::Exhausted => Self::Overload(Duration::ZERO),
-            Fault::Host(_) => Self::Internal,
+            Fault::Host(_) => Self::INTERNAL,
         }
     }
 }
 
 impl From<protocol::Error> for RequestError {
     fn from(error: protocol::Error) -> Self {
-        Self::InvalidRequest(error.to_string())
+        Refusal::from(error).into()
     }
 }

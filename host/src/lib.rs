@@ -7,6 +7,7 @@
 //! `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod admission;
+pub mod allowed_hosts;
 pub mod cli;
 pub mod compile;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod media;
 pub mod memory;
 pub mod model;
 pub mod pack;
+pub mod routing;
 pub mod sandbox;
 pub mod server;
 pub mod telemetry;

@@ -99,12 +99,13 @@ pub const HEAVY_BODY_BYTES: usize = (128 * KIB) as usize;
 /// How long accepted requests may take to finish after SIGTERM.
 pub const DRAIN_TIME: Duration = Duration::from_secs(30);
 
-/// Core instances in one component: image, code and what composition adds.
-pub const CORE_INSTANCES: u32 = 8;
-/// Linear memories in one instance.
-pub const MEMORIES: u32 = 2;
-/// Tables in one instance.
-pub const TABLES: u32 = 4;
+/// Core instances in one component: image, code, what composition adds, and the libraries of
+/// languages that bring a runtime.
+pub const CORE_INSTANCES: u32 = 32;
+/// Linear memories in one instance: a model's, and those of components around it.
+pub const MEMORIES: u32 = 4;
+/// Tables in one instance: each of those has one, and one for what it imports.
+pub const TABLES: u32 = 8;
 /// Elements in one table; the runtime's has about 15,000 functions.
 pub const TABLE_ELEMENTS: usize = 50_000;
 /// Component-model handles in one store; a model function needs none.
@@ -113,6 +114,26 @@ pub const HANDLES: usize = 1_000;
 pub const GUEST_STACK_BYTES: usize = (512 * KIB) as usize;
 /// Stack of a guest's fiber: the guest's own and what the host needs on top.
 pub const FIBER_STACK_BYTES: usize = (2 * MIB) as usize;
+
+/// What an HTTP component's request takes besides, at most: its header fields, the pieces of bodies
+/// on their way and the buffers of its calls, each bounded below.
+pub const HTTP_REQUEST_BYTES: u64 = 12 * MIB;
+/// Resources of WASI that one HTTP component has at once: requests, bodies, streams, header fields.
+pub const RESOURCES: usize = 256;
+/// The header fields of one request or answer that a guest makes, as they lie in memory.
+pub const FIELDS_BYTES: usize = (16 * KIB) as usize;
+/// What a guest writes of a body at once; two such pieces are on their way.
+pub const BODY_CHUNK_BYTES: usize = (16 * KIB) as usize;
+/// What is kept for the log of a guest's standard output and error.
+pub const CONSOLE_BYTES: usize = (4 * KIB) as usize;
+/// Random bytes that a guest gets at once.
+pub const RANDOM_BYTES: u64 = 64 * KIB;
+/// Calls of one instance to other hosts at once.
+pub const OUTBOUND_CALLS: usize = 16;
+/// What is read ahead of the answer to such a call.
+pub const OUTBOUND_BUFFER_BYTES: usize = (64 * KIB) as usize;
+/// From a host's name to a connection with it.
+pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// A wasm file, which holds the weights. Core modules cannot be larger than 1 GiB.
 pub const ARTIFACT_BYTES: u64 = GIB + 64 * MIB;
@@ -147,10 +168,17 @@ pub const CACHE_LEFTOVER_TIME: Duration = Duration::from_secs(3600);
 
 /// Open files for each model: the file of the image that its instances map, and one to spare.
 pub const DESCRIPTORS_PER_MODEL: usize = 2;
+/// What edge platforms take of a component: `glovebox pack --profile edge`. The numbers are those of
+/// Akamai Functions, "Quotas and limits".
+pub const EDGE_COMPONENT: Bytes = Bytes(50 * MIB);
+/// The memory that they give to one request.
+pub const EDGE_MEMORY: Bytes = Bytes(128 * MIB);
+/// Components inside components in one file: a model in a composition in a composition.
+pub const COMPONENT_DEPTH: usize = 8;
 /// The longest name of a model; it is part of URLs.
 pub const NAME_BYTES: usize = 64;
-/// Bytes of guest text that are shown to anybody, control characters escaped.
-pub const GUEST_TEXT_BYTES: usize = 400;
+/// Ports that the wall allows one by one; who may call more of them may call all.
+pub const NAMED_PORTS: usize = 16;
 
 /// How fast bytes must move.
 #[derive(Clone, Copy, Debug)]
@@ -179,8 +207,10 @@ pub struct Limits {
     pub concurrency: usize,
     /// The body of one request; also bounds what is lowered into the guest.
     pub body: Bytes,
-    /// What the guest may return in one call.
+    /// What the guest may return in one call, or as the body of its answer.
     pub output: Bytes,
+    /// What the host itself takes for a request, at most; follows from what kind of component it is.
+    pub own: Bytes,
 }
 
 impl Limits {
@@ -209,6 +239,7 @@ impl Limits {
             concurrency: Self::CONCURRENCY,
             body: Self::BODY,
             output: Self::OUTPUT,
+            own: Bytes(REQUEST_BYTES),
         }
     }
 
@@ -217,10 +248,14 @@ impl Limits {
     pub fn footprint(&self) -> Bytes {
         let body = self.body.0.saturating_mul(BYTES_PER_BODY_BYTE);
         let output = self.output.0.saturating_mul(BYTES_PER_OUTPUT_BYTE);
-        let fixed = FIBER_STACK_BYTES as u64 + REQUEST_BYTES;
-        let parts = [self.memory.0, body, output, fixed];
+        let parts = [self.memory.0, body, output, self.fixed().0];
         let bytes = parts.into_iter().fold(0, u64::saturating_add);
         Bytes(bytes.div_ceil(MEMORY_STEP.0).saturating_mul(MEMORY_STEP.0))
+    }
+
+    /// The part of the footprint that no key changes: the stack, and what the host needs.
+    pub fn fixed(&self) -> Bytes {
+        Bytes((FIBER_STACK_BYTES as u64).saturating_add(self.own.0))
     }
 
     /// For work that its owner waits for: packing, and one inference on the command line.
@@ -233,6 +268,7 @@ impl Limits {
             concurrency: 1,
             body: Bytes(64 * MIB),
             output: Bytes(64 * MIB),
+            own: Bytes(REQUEST_BYTES),
         }
     }
 }
@@ -247,6 +283,7 @@ impl fmt::Display for Limits {
             concurrency,
             body,
             output,
+            own: _,
         } = self;
         write!(f, "memory {memory}, cpu {cpu:?}, ")?;
         if let Some(fuel) = fuel {

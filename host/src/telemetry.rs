@@ -1,5 +1,6 @@
 //! What is measured, by name. One record a request feeds all of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry as Exposition, Unit};
 
+use crate::admission::Gate;
 use crate::harden::{Layer, Wall};
 use crate::limits::Bytes;
 use crate::memory::Budget;
-use crate::model::registry::Registry;
 use crate::sandbox::Live;
 use crate::sandbox::invoke::Usage;
 
@@ -91,8 +92,8 @@ impl LiveGauges {
 }
 
 impl Metrics {
-    /// Metrics with a series for each model from the start, so that rates have a zero.
-    pub fn new(registry: &Registry) -> Self {
+    /// Metrics with a series for each model and component from the start, so that rates have a zero.
+    pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let histograms = || Histograms::new_with_constructor(new_histogram);
         let mut metrics = Self {
             exposition: Exposition::with_prefix("glovebox"),
@@ -112,12 +113,12 @@ impl Metrics {
             live: LiveGauges::default(),
         };
         metrics.register();
-        for model in registry.iter() {
+        for name in names {
             metrics.begin(&ModelLabel {
-                model: model.name.clone(),
+                model: name.to_owned(),
             });
             let _ = metrics.requests.get_or_create(&OutcomeLabels {
-                model: model.name.clone(),
+                model: name.to_owned(),
                 outcome: "ok",
             });
         }
@@ -234,27 +235,29 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus scrapes.
-    pub fn encode(&self, registry: &Registry, budget: &Budget) -> String {
+    /// The text that Prometheus scrapes, with what the gates, the budget and the sandbox say now.
+    pub fn encode<'a>(
+        &self,
+        gates: impl Iterator<Item = (&'a str, &'a Gate)>,
+        budget: &Budget,
+        live: Live,
+    ) -> String {
         let bytes = |bytes: Bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX);
         self.memory_budget.set(bytes(budget.total()));
         self.memory_reserved.set(bytes(budget.reserved()));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        for model in registry.iter() {
+        for (name, gate) in gates {
             let label = ModelLabel {
-                model: model.name.clone(),
+                model: name.to_owned(),
             };
             self.waiting
                 .get_or_create(&label)
-                .set(count(model.gate.waiting()));
+                .set(count(gate.waiting()));
             self.running
                 .get_or_create(&label)
-                .set(count(model.gate.running()));
+                .set(count(gate.running()));
         }
-        // All models run in one sandbox.
-        if let Some(model) = registry.iter().next() {
-            self.live.set(model.function.live());
-        }
+        self.live.set(live);
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.exposition);
@@ -268,27 +271,22 @@ fn new_histogram() -> Histogram {
 }
 
 /// The record of one request. Written when dropped: also if the client goes away.
-pub struct Record<'a> {
-    metrics: &'a Metrics,
-    model: &'a str,
-    request_id: &'a str,
+pub struct Record {
+    metrics: Arc<Metrics>,
+    model: String,
+    request_id: String,
     accepted: Instant,
     outcome: &'static str,
     usage: Option<Usage>,
 }
 
-impl<'a> Record<'a> {
+impl Record {
     /// Begins a record; without an outcome it says that the client went away.
-    pub fn new(
-        metrics: &'a Metrics,
-        model: &'a str,
-        request_id: &'a str,
-        accepted: Instant,
-    ) -> Self {
+    pub fn new(metrics: Arc<Metrics>, model: &str, request_id: &str, accepted: Instant) -> Self {
         Self {
             metrics,
-            model,
-            request_id,
+            model: model.to_owned(),
+            request_id: request_id.to_owned(),
             accepted,
             outcome: "cancelled",
             usage: None,
@@ -326,14 +324,14 @@ impl<'a> Record<'a> {
     }
 }
 
-impl Drop for Record<'_> {
+impl Drop for Record {
     fn drop(&mut self) {
         let total = self.accepted.elapsed();
         let label = ModelLabel {
-            model: self.model.to_owned(),
+            model: self.model.clone(),
         };
         let labels = OutcomeLabels {
-            model: self.model.to_owned(),
+            model: self.model.clone(),
             outcome: self.outcome,
         };
         self.metrics.requests.get_or_create(&labels).inc();

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Failure;
 use crate::limits::Bytes;
 use crate::model::metadata::Metadata;
-use crate::model::package::Package;
+use crate::model::package::{Code, Package};
 use crate::model::runtime;
 use crate::text;
 
@@ -52,7 +52,7 @@ fn as_json(package: &Package, file: &File) -> serde_json::Value {
         "bytes": file.size,
         "image_bytes": package.image.0,
         "core_module_bytes": package.modules.iter().map(|module| module.0).collect::<Vec<_>>(),
-        "shares_runtime": package.shares_runtime,
+        "shares_runtime": package.code != Code::Own,
         "imports": package.imports,
         "exports": package.exports,
         "model": package.metadata,
@@ -77,9 +77,12 @@ fn as_text(package: &Package, file: &File) -> String {
     line("exports", names(&package.exports));
     line(
         "code",
-        match package.shares_runtime {
-            true => "the runtime of this host, shared by all models".into(),
-            false => "its own, compiled before it is served".to_owned(),
+        match package.code {
+            Code::Runtime => "the runtime of this host, shared by all models".into(),
+            Code::RuntimeAndOwn => {
+                "the runtime of this host, and its own, compiled before it is served".into()
+            }
+            Code::Own => "its own, compiled before it is served".to_owned(),
         },
     );
     line("memory", format!("{} before a request", package.image));

@@ -1,10 +1,11 @@
-//! The command line: `pack`, `up`, `run`, `inspect`, and `worker` for children of these.
+//! The command line: `pack`, `compose`, `up`, `run`, `inspect`, and `worker` for children of these.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command talks to its user by printing"
 )]
 
+mod compose;
 mod inspect;
 mod pack;
 mod run;
@@ -64,7 +65,9 @@ struct Common {
 enum Command {
     /// Make one sandboxed component of an ONNX model
     Pack(pack::Pack),
-    /// Serve models over HTTP
+    /// Put a component and the model that it imports into one file
+    Compose(compose::Compose),
+    /// Serve models and HTTP components
     Up(up::Up),
     /// Answer one request and exit
     Run(run::Run),
@@ -99,6 +102,7 @@ fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
     };
     match command {
         Command::Pack(pack) => block_on(pack.execute(&serving()?)),
+        Command::Compose(compose) => compose.execute(),
         Command::Up(up) => up.execute(&serving()?),
         Command::Run(run) => block_on(run.execute(&serving()?)),
         Command::Inspect(inspect) => inspect.execute(),

@@ -6,14 +6,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use glovebox_protocol::Signature;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use super::Failure;
 use crate::limits::{self, Bytes, Limits};
 use crate::model::Deployer;
+use crate::model::compose::with_front;
 use crate::pack::config::ModelConfig;
+use crate::pack::edge::{self, EdgeReport};
 use crate::pack::{Packed, Packer};
 
 #[derive(Args)]
@@ -32,9 +36,21 @@ pub(super) struct Pack {
     /// CPU time that loading may use
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
     cpu: Duration,
+    /// Put an HTTP front before the model: one component for Spin, wasmtime serve and Glovebox
+    #[arg(long)]
+    http: bool,
+    /// Write it only if it keeps the quotas of such a platform; implies --http
+    #[arg(long, value_name = "PLATFORM", value_enum)]
+    profile: Option<Profile>,
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    /// Edge platforms: a component of 50 MiB, 128 MiB of memory
+    Edge,
 }
 
 impl Pack {
@@ -44,33 +60,103 @@ impl Pack {
             ..Limits::generous(self.cpu)
         };
         let start = Instant::now();
-        let (name, packed) = pack(deployer, &self.model, self.config.as_deref(), limits).await?;
-        let output = self
-            .output
-            .clone()
-            .unwrap_or_else(|| self.model.with_extension("wasm"));
-        write(&output, &packed.bytes)?;
-        let size = Bytes(packed.bytes.len() as u64);
-        if self.json {
-            let report = json!({
-                "name": name, "output": output, "bytes": size.0, "image_bytes": packed.image.0,
-                "examples": packed.examples, "signature": packed.signature,
-            });
-            println!("{report}");
-        } else {
-            let seconds = start.elapsed().as_secs_f32();
-            let examples = match packed.examples {
-                0 => "no examples to check".into(),
-                count => format!("{count} examples right"),
-            };
-            println!(
-                "packed {name} into {} ({size}, of that {} model) in {seconds:.1} s, {examples}",
-                output.display(),
-                packed.image
-            );
+        let (config, packed) = pack(deployer, &self.model, self.config.as_deref(), limits).await?;
+        let mut made = Made::new(&self, config, packed)?;
+        if self.profile == Some(Profile::Edge) {
+            made.measure(deployer).await?;
+        }
+        write(&made.output, &made.component)?;
+        match self.json {
+            true => println!("{}", made.as_json()),
+            false => print!("{}", made.as_text(start.elapsed())),
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A packed model on its way into a file.
+struct Made {
+    config: ModelConfig,
+    output: PathBuf,
+    component: Vec<u8>,
+    image: Bytes,
+    signature: Signature,
+    edge: Option<EdgeReport>,
+}
+
+impl Made {
+    fn new(arguments: &Pack, config: ModelConfig, packed: Packed) -> Result<Self, Failure> {
+        let output = arguments.output.clone();
+        let component = match arguments.http || arguments.profile.is_some() {
+            true => with_front(packed.bytes)?,
+            false => packed.bytes,
+        };
+        Ok(Self {
+            config,
+            output: output.unwrap_or_else(|| arguments.model.with_extension("wasm")),
+            component,
+            image: packed.image,
+            signature: packed.signature,
+            edge: None,
+        })
+    }
+
+    /// Fails if a quota is not kept.
+    async fn measure(&mut self, deployer: &Deployer) -> Result<(), Failure> {
+        deployer.sandbox.restart(&Handle::current())?;
+        let ModelConfig { name, examples, .. } = &self.config;
+        let measured = edge::measure(deployer, name, &self.component, &self.signature, examples);
+        let report = measured.await?;
+        match report.failures().as_slice() {
+            [] => self.edge = Some(report),
+            failures => {
+                let failures = failures.join("; ");
+                return Err(format!("not for the edge: {failures}; nothing was written").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "name": self.config.name, "output": self.output, "bytes": self.component.len(),
+            "image_bytes": self.image.0, "examples": self.config.examples.len(),
+            "signature": self.signature, "edge": self.edge,
+        })
+    }
+
+    fn as_text(&self, time: Duration) -> String {
+        let examples = match self.config.examples.len() {
+            0 => "no examples to check".into(),
+            count => format!("{count} examples right"),
+        };
+        let packed = format!(
+            "packed {} into {} ({}, of that {} model) in {:.1} s, {examples}\n",
+            self.config.name,
+            self.output.display(),
+            Bytes(self.component.len() as u64),
+            self.image,
+            time.as_secs_f32()
+        );
+        packed + &self.edge.as_ref().map(edge_text).unwrap_or_default()
+    }
+}
+
+fn edge_text(report: &EdgeReport) -> String {
+    let millis = |micros: u64| micros as f64 / 1000.0;
+    let requests = match report.has_examples {
+        true => format!("over {} examples", report.requests),
+        false => "on zeros; [[example]] in model.toml would say more".to_owned(),
+    };
+    format!(
+        "edge: component {} of {}, memory {} of {}, CPU {:.1} ms a request, {:.1} ms at most, {requests}\n",
+        Bytes(report.component_bytes),
+        limits::EDGE_COMPONENT,
+        Bytes(report.memory_bytes),
+        limits::EDGE_MEMORY,
+        millis(report.cpu_median_us),
+        millis(report.cpu_most_us),
+    )
 }
 
 /// Packs a file; shows on a terminal that something is going on.
@@ -79,7 +165,7 @@ pub(super) async fn pack(
     model: &Path,
     config: Option<&Path>,
     limits: Limits,
-) -> Result<(String, Packed), Failure> {
+) -> Result<(ModelConfig, Packed), Failure> {
     let config = ModelConfig::find(model, config)?;
     let onnx = read(model)?;
     let packer = Packer {
@@ -91,7 +177,7 @@ pub(super) async fn pack(
     let packed = packer.pack(&onnx, &config).await;
     spinner.finish_and_clear();
     let packed = packed.map_err(|error| format!("{}: {error}", model.display()))?;
-    Ok((config.name, packed))
+    Ok((config, packed))
 }
 
 fn read(model: &Path) -> Result<Vec<u8>, Failure> {
@@ -110,7 +196,7 @@ fn read(model: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Writes under another name first: nobody sees half a model.
-fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let fail = |error| format!("cannot write {}: {error}", output.display());
     if let Some(dir) = output.parent() {
         fs::create_dir_all(dir).map_err(fail)?;

@@ -15,8 +15,8 @@ use crate::media;
 use crate::model::package::Package;
 use crate::model::{Deployer, Model};
 use crate::sandbox::bindings::Media;
+use crate::sandbox::call::{Answer, Call};
 use crate::sandbox::compute::Tenant;
-use crate::sandbox::invoke::{Answer, Call};
 use crate::text;
 
 #[derive(Args)]

@@ -18,7 +18,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use crate::limits::{self, Bytes};
-use crate::model::package::Package;
+use crate::model::package::{Code, Package};
 use crate::model::runtime;
 use crate::sandbox::engine::Metering;
 use crate::sandbox::{Sandbox, SandboxError};
@@ -57,12 +57,6 @@ pub enum CompileError {
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// The component imports what no host gives to a model.
-    #[error(
-        "the component imports {}; a model function must not import anything",
-        text::escape(&.0.join(", "))
-    )]
-    Imports(Vec<String>),
     /// The component does not validate or uses a feature that is off.
     #[error("the component does not compile: {}", text::escape(.0))]
     Invalid(String),
@@ -152,30 +146,26 @@ impl Compiler {
     /// code is large for any other component.
     ///
     /// # Errors
-    /// The component has imports, does not validate, needs more than its budget, or the cache
-    /// fails.
+    /// The component does not validate, needs more than its budget, or the cache fails.
     pub fn component(
         &self,
         package: &Package,
         metering: Metering,
     ) -> Result<Compiled, CompileError> {
-        if !package.imports.is_empty() {
-            return Err(CompileError::Imports(package.imports.clone()));
-        }
         let line = self.line(metering)?;
-        let runtime = package
-            .shares_runtime
-            .then(|| self.runtime(metering))
-            .transpose()?;
+        let runtime = match package.code {
+            Code::Runtime | Code::RuntimeAndOwn => Some(self.runtime(metering)?),
+            Code::Own => None,
+        };
         let job = Job {
             kind: Kind::Component,
             metering,
         };
         let bytes = &package.component;
-        let compile = || match package.shares_runtime {
+        let compile = || match package.code {
             // Nothing but data, in the form that the packer writes.
-            true => job.run(&line.engine, bytes).map_err(CompileError::Invalid),
-            false => {
+            Code::Runtime => job.run(&line.engine, bytes).map_err(CompileError::Invalid),
+            Code::RuntimeAndOwn | Code::Own => {
                 tracing::info!("compiling a component, in the background");
                 let start = Instant::now();
                 let code = self.compile(job, bytes, self.budget);

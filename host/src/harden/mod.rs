@@ -16,6 +16,7 @@ mod syscalls;
 use std::fs::File;
 use std::io;
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -38,6 +39,45 @@ pub enum Layer {
 /// Which layers stand, and why others do not.
 pub struct Wall {
     layers: Vec<(Layer, Result<(), String>)>,
+}
+
+/// What a serving process may still reach, because a manifest gives it to a component.
+#[derive(Debug, Default)]
+pub struct Door {
+    /// Folders whose files may be read.
+    pub files: Vec<PathBuf>,
+    /// Hosts that may be called.
+    pub hosts: Hosts,
+}
+
+/// Whom connections may be made to. Which host it is, is checked before the kernel is asked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// Nobody.
+    #[default]
+    None,
+    /// These ports of any host, and name servers.
+    Ports(Vec<u16>),
+    /// Any port.
+    Any,
+}
+
+impl Hosts {
+    /// Lets connections to some more ports through, or to any.
+    pub fn open(&mut self, ports: Option<Vec<u16>>) {
+        const DNS: u16 = 53;
+        let mut open = match (std::mem::take(self), ports) {
+            (Self::Any, _) | (_, None) => {
+                *self = Self::Any;
+                return;
+            }
+            (Self::None, Some(ports)) => [ports, vec![DNS]].concat(),
+            (Self::Ports(open), Some(ports)) => [open, ports].concat(),
+        };
+        open.sort_unstable();
+        open.dedup();
+        *self = Self::Ports(open);
+    }
 }
 
 impl Layer {
@@ -63,20 +103,20 @@ impl Layer {
 impl Wall {
     /// Raises the layers that later threads inherit. `resources` are limits of the kernel, each
     /// with its value.
-    pub fn raise(resources: &[(Resource, u64)]) -> Self {
+    pub fn raise(resources: &[(Resource, u64)], door: &Door) -> Self {
         let mut wall = Self { layers: Vec::new() };
         wall.record(
             Layer::NoNewPrivileges,
             rustix::thread::set_no_new_privs(true).map_err(|error| error.to_string()),
         );
         wall.record(Layer::ResourceLimits, limit(resources));
-        wall.record(Layer::Landlock, filesystem::forbid());
+        wall.record(Layer::Landlock, filesystem::forbid(door));
         wall
     }
 
     /// Puts the filter of system calls on all threads, then checks that the wall holds.
-    pub fn close(mut self) -> Self {
-        let closed = syscalls::restrict().and_then(|()| check());
+    pub fn close(mut self, door: &Door) -> Self {
+        let closed = syscalls::restrict(door).and_then(|()| check(door));
         self.record(Layer::Seccomp, closed);
         self
     }
@@ -130,12 +170,18 @@ fn limit(resources: &[(Resource, u64)]) -> Result<(), String> {
 }
 
 /// Tries what must not be possible any more.
-fn check() -> Result<(), String> {
+fn check(door: &Door) -> Result<(), String> {
+    const DISCARD: u16 = 9;
     refused("a file can be opened", File::open("/"))?;
-    refused(
-        "a connection can be made",
-        TcpStream::connect(("127.0.0.1", 9)),
-    )?;
+    let may_call = match &door.hosts {
+        Hosts::None => false,
+        Hosts::Ports(ports) => ports.contains(&DISCARD),
+        Hosts::Any => true,
+    };
+    if !may_call {
+        let tried = TcpStream::connect(("127.0.0.1", DISCARD));
+        refused("a connection can be made", tried)?;
+    }
     refused(
         "a program can be started",
         Command::new("/proc/self/exe").arg("--version").status(),

@@ -5,11 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use libc::{CLONE_THREAD, ENOSYS, EPERM, PR_SET_NAME, PROT_EXEC, c_long};
+use libc::{
+    AF_INET, AF_INET6, CLONE_THREAD, ENOSYS, EPERM, O_ACCMODE, O_RDONLY, PR_SET_NAME, PROT_EXEC,
+    c_long,
+};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch, apply_filter_all_threads,
 };
+
+use super::{Door, Hosts};
 
 /// Allowed whatever their arguments are.
 const ALLOWED: &[c_long] = &[
@@ -58,6 +63,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_exit_group,
     // Not allowed: the other filter answers that there is no such call.
     libc::SYS_clone3,
+    libc::SYS_openat2,
     // Signals: a trap of a guest is one.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
@@ -74,28 +80,74 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_getrandom,
 ];
 
+/// Allowed besides where a component has files. What may be opened is landlock's affair.
+const FOR_FILES: &[c_long] = &[
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_lseek,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_readlinkat,
+    libc::SYS_getdents64,
+    libc::SYS_fadvise64,
+];
+
+/// Allowed besides where a component may call hosts: connections to them and to name servers.
+const FOR_HOSTS: &[c_long] = &[
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmmsg,
+];
+
 /// Applies the filter to every thread of this process; those that they start inherit it.
-pub(super) fn restrict() -> Result<(), String> {
-    // `clone3` hides its flags from a filter. Told that there is none, libc uses `clone`.
-    let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+pub(super) fn restrict(door: &Door) -> Result<(), String> {
+    // These hide their flags from a filter. Told that there are none, libraries use the older
+    // `clone` and `openat`.
+    let hiding = [libc::SYS_clone3, libc::SYS_openat2];
+    let hiding = hiding.map(|call| (call, Vec::new())).into();
     let (missing, refused) = (errno(ENOSYS), errno(EPERM));
-    apply(program(clone3, SeccompAction::Allow, missing)?)?;
-    apply(program(allowed()?, refused, SeccompAction::Allow)?)
+    apply(program(hiding, SeccompAction::Allow, missing)?)?;
+    apply(program(allowed(door)?, refused, SeccompAction::Allow)?)
 }
 
-fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
-    let mut rules: BTreeMap<_, _> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
-    for (call, condition) in with_conditions() {
+fn allowed(door: &Door) -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
+    let (has_files, has_hosts) = (!door.files.is_empty(), door.hosts != Hosts::None);
+    let for_files = FOR_FILES.iter().filter(|_| has_files);
+    let for_hosts = FOR_HOSTS.iter().filter(|_| has_hosts);
+    let always = ALLOWED.iter().chain(for_files).chain(for_hosts);
+    let mut rules: BTreeMap<_, _> = always.map(|call| (*call, Vec::new())).collect();
+    let mut conditions = Vec::from(with_conditions());
+    conditions.extend(has_files.then(to_read));
+    conditions.extend(has_hosts.then(internet).into_iter().flatten());
+    for (call, condition) in conditions {
         let rule = condition
             .and_then(|condition| SeccompRule::new(vec![condition]))
             .map_err(|error| error.to_string())?;
-        rules.insert(call, vec![rule]);
+        rules.entry(call).or_default().push(rule);
     }
     Ok(rules)
 }
 
+/// A call and what one of its arguments must be.
+type Conditional = (c_long, Result<SeccompCondition, seccompiler::BackendError>);
+
+/// Files are opened to be read.
+fn to_read() -> Conditional {
+    let reading = SeccompCmpOp::MaskedEq(O_ACCMODE as u64);
+    (libc::SYS_openat, argument(2, reading, O_RDONLY as u64))
+}
+
+/// No sockets but those of the internet.
+fn internet() -> [Conditional; 2] {
+    [AF_INET, AF_INET6].map(|family| {
+        let family = argument(0, SeccompCmpOp::Eq, family as u64);
+        (libc::SYS_socket, family)
+    })
+}
+
 /// Calls that are allowed with some arguments only.
-fn with_conditions() -> [(c_long, Result<SeccompCondition, seccompiler::BackendError>); 5] {
+fn with_conditions() -> [Conditional; 5] {
     let not_executable = || argument(2, SeccompCmpOp::MaskedEq(PROT_EXEC as u64), 0);
     let thread = SeccompCmpOp::MaskedEq(CLONE_THREAD as u64);
     [

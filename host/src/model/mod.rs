@@ -1,16 +1,19 @@
 //! Deployed models: a package becomes something that can be called.
 
+pub mod compose;
+pub mod http;
 pub mod metadata;
 pub mod package;
 pub mod registry;
 pub mod runtime;
+mod sharing;
 
 use std::sync::Arc;
 
 use glovebox_protocol::Signature;
 
 use crate::admission::Gate;
-use crate::compile::{CompileError, Compiler};
+use crate::compile::{CompileError, Compiled, Compiler};
 use crate::limits::{self, Limits};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compute::Tenant;
@@ -51,6 +54,19 @@ pub enum DeployError {
         max = limits::NAME_BYTES
     )]
     Name(String),
+    /// Its imports.
+    #[error(
+        "the component imports {}; a model function must not import anything",
+        text::escape(&.0.join(", "))
+    )]
+    Imports(Vec<String>),
+    /// Its imports, for a component that speaks HTTP.
+    #[error(
+        "the component imports {}, which this host does not have{}",
+        text::escape(&.0.join(", ")),
+        http::hint(.0)
+    )]
+    Unsupported(Vec<String>),
     /// Its exports.
     #[error("the component does not export `glovebox:inference/model`: {0}")]
     World(String),
@@ -100,20 +116,10 @@ impl Deployer {
         tenant: Tenant,
         limits: Limits,
     ) -> Result<Model, DeployError> {
-        if !is_name(name) {
-            return Err(DeployError::Name(name.to_owned()));
+        if !package.imports.is_empty() {
+            return Err(DeployError::Imports(package.imports.clone()));
         }
-        if package.image > limits.memory {
-            return Err(DeployError::Memory {
-                image: package.image,
-                limit: limits.memory,
-            });
-        }
-        let metering = match limits.fuel {
-            Some(_) => Metering::Fuel,
-            None => Metering::Epochs,
-        };
-        let compiled = self.compiler.component(package, metering)?;
+        let compiled = self.compile(name, package, &limits)?;
         let gate = Gate::new(&limits);
         let sandbox = Arc::clone(&self.sandbox);
         let function = Function::new(
@@ -136,6 +142,28 @@ impl Deployer {
             function,
             gate,
         })
+    }
+
+    fn compile(
+        &self,
+        name: &str,
+        package: &Package,
+        limits: &Limits,
+    ) -> Result<Compiled, DeployError> {
+        if !is_name(name) {
+            return Err(DeployError::Name(name.to_owned()));
+        }
+        if package.image > limits.memory {
+            return Err(DeployError::Memory {
+                image: package.image,
+                limit: limits.memory,
+            });
+        }
+        let metering = match limits.fuel {
+            Some(_) => Metering::Fuel,
+            None => Metering::Epochs,
+        };
+        Ok(self.compiler.component(package, metering)?)
     }
 }
 

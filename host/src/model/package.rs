@@ -1,13 +1,13 @@
 //! A wasm file, read without running it.
 
-use std::ops::Range;
 use std::path::Path;
 use std::{fs, io};
 
-use wasmparser::{Chunk, Encoding, Parser, Payload};
+use wasmparser::{Encoding, Parser, Payload, TypeRef};
 
 use super::metadata::{self, Metadata};
 use super::runtime;
+use super::sharing::{self, Sections};
 use crate::limits::{self, Bytes};
 use crate::text;
 
@@ -15,11 +15,10 @@ const WASM_PAGE_BYTES: u64 = 65536;
 
 /// A component as it came from a file, and what its sections say. Nothing in it is trusted.
 pub struct Package {
-    /// Its sections, with the runtime's code replaced by an import of it if `shares_runtime`.
+    /// The component, with the runtime's code replaced by an import of it where it has it.
     pub component: Vec<u8>,
-    /// Whether this is what the packer writes, and the code is the runtime of this host: nothing
-    /// in the rest can cost a compiler more than its length.
-    pub shares_runtime: bool,
+    /// Whose code it runs.
+    pub code: Code,
     /// What the packer wrote about the model, if the packer made this file.
     pub metadata: Option<Metadata>,
     /// Names of the component's imports: a model function has none.
@@ -30,6 +29,27 @@ pub struct Package {
     pub modules: Vec<Bytes>,
     /// What an instance's memories have at least.
     pub image: Bytes,
+}
+
+/// Whose code a component runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The runtime of this host and no other: this is what the packer writes, and nothing in the
+    /// rest can cost a compiler more than its length.
+    Runtime,
+    /// That, and code of its own.
+    RuntimeAndOwn,
+    /// Its own.
+    Own,
+}
+
+/// What a component is called by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// It is a model function: tensors or media in, tensors or an answer out.
+    ModelFunction,
+    /// It speaks HTTP.
+    Http,
 }
 
 /// Why a file is no component.
@@ -68,6 +88,20 @@ pub enum PackageError {
     /// Broken.
     #[error("not a valid wasm component: {}", text::escape(&.0.to_string()))]
     Invalid(#[from] wasmparser::Error),
+    /// More components inside each other than there is stack for.
+    #[error("its components are nested more than {} deep", limits::COMPONENT_DEPTH)]
+    TooDeep,
+    /// Code that uses several memories at once: only what wasmtime puts between components may.
+    #[error("one of its core modules has more than one memory, which is not supported")]
+    Memories,
+    /// It is called by nothing that is known here.
+    #[error(
+        "the component exports {}, and neither glovebox:inference/model@0.1.0 nor \
+         wasi:http/incoming-handler@0.2.0; make a model with `glovebox pack`, and build a Spin \
+         component with an SDK for WASI 0.2",
+        names(.0)
+    )]
+    World(Vec<String>),
     /// Broken metadata.
     #[error(
         "its section `glovebox:model` is not what the packer writes: {}",
@@ -82,6 +116,18 @@ impl Package {
     /// # Errors
     /// The file cannot be read, is too large or is no component.
     pub fn open(path: &Path) -> Result<Self, PackageError> {
+        let parsed = Self::parse(Self::read(path)?);
+        parsed.map_err(|source| PackageError::In {
+            path: path.display().to_string(),
+            source: Box::new(source),
+        })
+    }
+
+    /// The bytes of a file that could be a component.
+    ///
+    /// # Errors
+    /// The file cannot be read or is too large.
+    pub fn read(path: &Path) -> Result<Vec<u8>, PackageError> {
         let name = || path.display().to_string();
         let read = |source| PackageError::Read {
             path: name(),
@@ -94,11 +140,7 @@ impl Package {
                 size: Bytes(size),
             });
         }
-        let parsed = Self::parse(fs::read(path).map_err(read)?);
-        parsed.map_err(|source| PackageError::In {
-            path: name(),
-            source: Box::new(source),
-        })
+        fs::read(path).map_err(read)
     }
 
     /// Reads the sections of a component.
@@ -107,32 +149,67 @@ impl Package {
     /// The bytes are no component.
     pub fn parse(mut bytes: Vec<u8>) -> Result<Self, PackageError> {
         check_kind(&bytes)?;
-        let mut sections = Sections::default();
-        sections.read(&bytes)?;
-        let Sections {
+        let mut about = About::default();
+        about.read(&bytes)?;
+        let (component, code) = match sharing::code_of_packed(&bytes)? {
+            Some(code) => {
+                bytes.splice(code, runtime::IMPORT.iter().copied());
+                (bytes, Code::Runtime)
+            }
+            None => match sharing::composed(&bytes)? {
+                Some(component) => (component, Code::RuntimeAndOwn),
+                None => (bytes, Code::Own),
+            },
+        };
+        let About {
             metadata,
             imports,
             exports,
             modules,
             memory_pages,
-            code,
-            ..
-        } = sections;
-        let code = code.filter(|code| bytes.get(code.end..) == Some(runtime::TAIL));
-        let shares_runtime = code.is_some();
-        if let Some(code) = code {
-            bytes.splice(code, runtime::IMPORT.iter().copied());
-        }
-        let image = Bytes(memory_pages.saturating_mul(WASM_PAGE_BYTES));
+        } = about;
         Ok(Self {
-            component: bytes,
-            shares_runtime,
+            component,
+            code,
             metadata,
             imports,
             exports,
             modules,
-            image,
+            image: Bytes(memory_pages.saturating_mul(WASM_PAGE_BYTES)),
         })
+    }
+
+    /// What it is called by.
+    ///
+    /// # Errors
+    /// It exports neither an HTTP handler of WASI 0.2 nor a model.
+    pub fn world(&self) -> Result<World, PackageError> {
+        let exports = |prefix: &str| self.exports.iter().any(|name| name.starts_with(prefix));
+        if exports("wasi:http/incoming-handler@0.2.") {
+            Ok(World::Http)
+        } else if exports("glovebox:inference/model@") {
+            Ok(World::ModelFunction)
+        } else {
+            Err(PackageError::World(self.exports.clone()))
+        }
+    }
+}
+
+/// The text of the metadata's section, if there is one.
+pub(super) fn description(bytes: &[u8]) -> Option<&[u8]> {
+    let mut sections = Sections::new(bytes).map_while(Result::ok);
+    sections.find_map(|(payload, _)| match payload {
+        Payload::CustomSection(section) if section.name() == metadata::SECTION => {
+            Some(section.data())
+        }
+        _ => None,
+    })
+}
+
+fn names(names: &[String]) -> String {
+    match names.is_empty() {
+        true => "nothing".into(),
+        false => text::escape(&names.join(", ")),
     }
 }
 
@@ -150,99 +227,87 @@ fn check_kind(bytes: &[u8]) -> Result<(), PackageError> {
 
 /// What one pass over a component's sections gathers.
 #[derive(Default)]
-struct Sections {
+struct About {
     metadata: Option<Metadata>,
     imports: Vec<String>,
     exports: Vec<String>,
     modules: Vec<Bytes>,
     memory_pages: u64,
-    /// Where the runtime's code is, if before it there is nothing but metadata and one image.
-    code: Option<Range<usize>>,
-    /// How many images there are.
-    images: usize,
-    /// Whether there is something that the packer does not write before the code.
-    has_others: bool,
 }
 
-impl Sections {
-    /// Walks over the top level only; modules and inner components are skipped.
+impl About {
+    /// Names are those of the top level; modules and memories count wherever they are.
     fn read(&mut self, bytes: &[u8]) -> Result<(), PackageError> {
-        let mut parser = Parser::new(0);
-        loop {
-            let at = parser.offset() as usize;
-            let rest = bytes.get(at..).unwrap_or_default();
-            let Chunk::Parsed { payload, .. } = parser.parse(rest, true)? else {
-                break;
-            };
-            match payload {
+        for section in Sections::new(bytes) {
+            match section?.0 {
                 Payload::Version {
                     encoding: Encoding::Module,
                     ..
                 } => break,
-                Payload::ModuleSection {
-                    unchecked_range, ..
-                } => {
-                    let module = bytes.get(unchecked_range.clone()).unwrap_or_default();
-                    self.modules.push(Bytes(module.len() as u64));
-                    if module == runtime::CODE {
-                        let is_packed = self.images == 1 && !self.has_others;
-                        self.code = is_packed.then_some(at..unchecked_range.end);
-                        continue;
-                    }
-                    self.memory_pages = self.memory_pages.saturating_add(memory_pages(module)?);
-                    match is_image(module) {
-                        true => self.images += 1,
-                        false => self.has_others = true,
-                    }
-                }
                 Payload::CustomSection(section) if section.name() == metadata::SECTION => {
                     let metadata =
                         serde_json::from_slice(section.data()).map_err(PackageError::Metadata)?;
                     self.metadata = Some(metadata);
                 }
                 Payload::ComponentImportSection(imports) => {
-                    self.has_others = true;
                     for import in imports {
                         self.imports.push(import?.name.name.to_owned());
                     }
                 }
                 Payload::ComponentExportSection(exports) => {
-                    self.has_others = true;
                     for export in exports {
                         self.exports.push(export?.name.name.to_owned());
                     }
                 }
-                Payload::End(_) => break,
-                Payload::Version { .. } | Payload::CustomSection(_) => {}
-                _ => self.has_others = true,
+                payload => self.read_code(&payload, bytes, 0)?,
             }
+        }
+        Ok(())
+    }
+
+    fn read_code(
+        &mut self,
+        payload: &Payload<'_>,
+        bytes: &[u8],
+        depth: usize,
+    ) -> Result<(), PackageError> {
+        match payload {
+            Payload::ModuleSection {
+                unchecked_range, ..
+            } => {
+                let module = bytes.get(unchecked_range.clone()).unwrap_or_default();
+                self.modules.push(Bytes(module.len() as u64));
+                self.memory_pages = self.memory_pages.saturating_add(memory_pages(module)?);
+            }
+            Payload::ComponentSection {
+                unchecked_range, ..
+            } if depth < limits::COMPONENT_DEPTH => {
+                let inner = bytes.get(unchecked_range.clone()).unwrap_or_default();
+                for section in Sections::new(inner) {
+                    self.read_code(&section?.0, inner, depth + 1)?;
+                }
+            }
+            Payload::ComponentSection { .. } => return Err(PackageError::TooDeep),
+            _ => {}
         }
         Ok(())
     }
 }
 
-/// Whether a module is memory and data and nothing else.
-fn is_image(module: &[u8]) -> bool {
-    Parser::new(0).parse_all(module).all(|payload| {
-        matches!(
-            payload,
-            Ok(Payload::Version { .. }
-                | Payload::MemorySection(_)
-                | Payload::ExportSection(_)
-                | Payload::DataSection(_)
-                | Payload::End(_))
-        )
-    })
-}
-
-/// The memories that a module defines, in pages.
+/// The memory that a module defines, in pages.
 fn memory_pages(module: &[u8]) -> Result<u64, PackageError> {
-    let mut pages = 0u64;
+    let (mut pages, mut memories) = (0u64, 0);
     for payload in Parser::new(0).parse_all(module) {
         match payload? {
-            Payload::MemorySection(memories) => {
-                for memory in memories {
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    memories += usize::from(matches!(import?.ty, TypeRef::Memory(_)));
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
                     pages = pages.saturating_add(memory?.initial);
+                    memories += 1;
                 }
             }
             // All that follows is code and data.
@@ -252,5 +317,8 @@ fn memory_pages(module: &[u8]) -> Result<u64, PackageError> {
             _ => {}
         }
     }
-    Ok(pages)
+    match memories {
+        0 | 1 => Ok(pages),
+        _ => Err(PackageError::Memories),
+    }
 }

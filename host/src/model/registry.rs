@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use glovebox_protocol::rest::Refusal;
+
 use super::Model;
 use crate::error::RequestError;
 
@@ -28,7 +30,7 @@ impl Registry {
     pub fn get(&self, name: &str) -> Result<&Arc<Model>, RequestError> {
         self.models
             .get(name)
-            .ok_or_else(|| RequestError::UnknownModel(name.chars().take(64).collect()))
+            .ok_or_else(|| Refusal::unknown_model(name).into())
     }
 
     /// All models, by name.

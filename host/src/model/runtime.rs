@@ -1,4 +1,4 @@
-//! The guest runtime that this host was built with; `build.rs` makes its parts.
+//! The guests that this host was built with; `build.rs` makes their parts.
 
 use std::sync::LazyLock;
 
@@ -12,6 +12,9 @@ pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.wasm")
 pub static IMPORT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/import.bin"));
 /// Component sections after the image and the code: instances, lifted functions, exports.
 pub static TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
+
+/// The HTTP front: a component that imports a model and exports an HTTP handler.
+pub static FRONT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/front.wasm"));
 
 /// SHA-256 of [`CODE`], in hexadecimal.
 pub static CODE_SHA256: LazyLock<String> = LazyLock::new(|| sha256(CODE));

@@ -156,8 +156,10 @@ impl ModelConfig {
 
     /// What the guest gets of it.
     pub(super) fn pipeline(&self) -> Value {
-        let mut pipeline =
-            json!({ "name": self.name, "version": self.version, "input": self.input });
+        let mut pipeline = json!({
+            "name": self.name, "version": self.version, "description": self.description,
+            "licence": self.licence, "input": self.input,
+        });
         if let (Some(pipeline), Some(output)) = (pipeline.as_object_mut(), &self.output) {
             pipeline.insert("output".into(), output.clone());
         }

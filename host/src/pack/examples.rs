@@ -11,10 +11,10 @@ use super::{PackError, Packed, Packer};
 use crate::media;
 use crate::model::package::Package;
 use crate::sandbox::bindings::Media;
+use crate::sandbox::call::{Answer, Call};
 use crate::sandbox::compute::Tenant;
 use crate::sandbox::engine::Metering;
 use crate::sandbox::function::Function;
-use crate::sandbox::invoke::{Answer, Call};
 use crate::text;
 
 /// Asks the packed model for every example.

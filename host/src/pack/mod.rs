@@ -10,6 +10,7 @@
 
 mod assemble;
 pub mod config;
+pub mod edge;
 mod examples;
 mod image;
 pub mod job;

@@ -3,17 +3,22 @@
 //! A job runs in slices of one tick. After each slice the tenant's debt grows by the CPU time
 //! used, divided by its weight, and the next slice goes to the tenant with the least debt. A
 //! tenant that was idle starts at the least debt there is: idling saves nothing up.
+//!
+//! A job whose slice is over wakes itself at once and is queued again. One that waits for
+//! something else (its client, a connection) is parked until that wakes it, and costs no thread.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use rustix::process::nice;
+use tokio::runtime::Handle;
 
 use super::meter::Meter;
 use crate::limits;
@@ -27,12 +32,25 @@ pub struct Tenant {
     pub weight: u32,
 }
 
-/// One invocation. Its future is pending exactly when its slice is over: a guest without imports
-/// waits for nothing.
-pub(super) struct Job {
-    pub(super) tenant: Tenant,
-    pub(super) meter: Arc<Meter>,
-    pub(super) future: Pin<Box<dyn Future<Output = ()> + Send>>,
+/// One invocation.
+struct Job {
+    tenant: Tenant,
+    meter: Arc<Meter>,
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    waker: Arc<JobWaker>,
+}
+
+/// Where a job is when it is on no queue, for whoever wakes it.
+struct JobWaker {
+    compute: Arc<Shared>,
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    /// On a queue or on a thread; `woken` says that something has happened meanwhile.
+    Active { woken: bool },
+    /// Waiting to be woken.
+    Parked(Job),
 }
 
 /// A handle on the compute threads; they end with it.
@@ -71,19 +89,21 @@ impl Compute {
             shared: Arc::default(),
             threads,
         };
-        compute.restart()?;
+        compute.restart(None)?;
         Ok(compute)
     }
 
-    /// Starts new threads; the old ones end after the slice that they run.
-    pub(super) fn restart(&self) -> io::Result<()> {
+    /// Starts new threads; the old ones end after the slice that they run. What guests wait for
+    /// happens on `network`.
+    pub(super) fn restart(&self, network: Option<&Handle>) -> io::Result<()> {
         let generation = self.end_generation();
         for index in 0..self.threads {
-            let shared = Arc::clone(&self.shared);
+            let (shared, network) = (Arc::clone(&self.shared), network.cloned());
             thread::Builder::new()
                 .name(format!("compute-{index}"))
                 .spawn(move || {
                     yield_to_others();
+                    let _entered = network.as_ref().map(Handle::enter);
                     shared.run(generation);
                 })?;
         }
@@ -98,9 +118,22 @@ impl Compute {
     }
 
     /// Queues a job.
-    pub(super) fn submit(&self, job: Job) {
-        self.shared.lock().push(job);
-        self.shared.work.notify_one();
+    pub(super) fn submit(
+        &self,
+        tenant: Tenant,
+        meter: Arc<Meter>,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let waker = Arc::new(JobWaker {
+            compute: Arc::clone(&self.shared),
+            stage: Mutex::new(Stage::Active { woken: false }),
+        });
+        self.shared.queue(Job {
+            tenant,
+            meter,
+            future: Box::pin(future),
+            waker,
+        });
     }
 }
 
@@ -120,8 +153,10 @@ impl Shared {
     /// The life of a compute thread.
     fn run(&self, generation: usize) {
         while let Some(mut job) = self.next(generation) {
-            let meter = Arc::clone(&job.meter);
-            let mut context = Context::from_waker(Waker::noop());
+            let (meter, waker) = (Arc::clone(&job.meter), Arc::clone(&job.waker));
+            waker.run();
+            let as_waker = Waker::from(Arc::clone(&waker));
+            let mut context = Context::from_waker(&as_waker);
             let (poll, spent) = meter.slice(|| {
                 // A panic is our bug; it must not cost the thread. The job's caller sees its
                 // channel closed.
@@ -130,9 +165,15 @@ impl Shared {
             let tenant = job.tenant.clone();
             // A finished job is dropped before the lock is taken: that frees its memory.
             let unfinished = matches!(poll, Ok(Poll::Pending)).then_some(job);
+            let ready = unfinished.and_then(|job| waker.park(job));
             let nanos = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
-            self.lock().settle(&tenant, nanos, unfinished);
+            self.lock().settle(&tenant, nanos, ready);
         }
+    }
+
+    fn queue(&self, job: Job) {
+        self.lock().push(job);
+        self.work.notify_one();
     }
 
     fn next(&self, generation: usize) -> Option<Job> {
@@ -153,6 +194,38 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl JobWaker {
+    /// A slice begins: what happened before it, the job will see.
+    fn run(&self) {
+        *self.lock() = Stage::Active { woken: false };
+    }
+
+    /// Keeps a job until it is woken; gives it back if it has been already.
+    fn park(&self, job: Job) -> Option<Job> {
+        let mut stage = self.lock();
+        match *stage {
+            Stage::Active { woken: true } => Some(job),
+            _ => {
+                *stage = Stage::Parked(job);
+                None
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for JobWaker {
+    fn wake(self: Arc<Self>) {
+        let stage = mem::replace(&mut *self.lock(), Stage::Active { woken: true });
+        if let Stage::Parked(job) = stage {
+            self.compute.queue(job);
+        }
     }
 }
 
@@ -184,8 +257,8 @@ impl Queue {
         turn.waiting.pop_front()
     }
 
-    /// Books a slice; its job goes behind the tenant's others if it is not done.
-    fn settle(&mut self, tenant: &Tenant, nanos: u64, unfinished: Option<Job>) {
+    /// Books a slice; its job goes behind the tenant's others if it can go on.
+    fn settle(&mut self, tenant: &Tenant, nanos: u64, ready: Option<Job>) {
         let Some(turn) = self.tenants.get_mut(&tenant.name) else {
             return;
         };
@@ -193,7 +266,7 @@ impl Queue {
             .debt_nanos
             .saturating_add(nanos / u64::from(turn.weight));
         turn.running = turn.running.saturating_sub(1);
-        turn.waiting.extend(unfinished);
+        turn.waiting.extend(ready);
         if turn.running == 0 && turn.waiting.is_empty() {
             self.tenants.remove(&tenant.name);
         }

@@ -64,7 +64,9 @@ fn config(metering: Metering) -> Config {
 fn only_needed_features(config: &mut Config) {
     config
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // Wasmtime's own code between two components has both their memories. A component's own
+        // modules have one: the reader of packages refuses others.
+        .wasm_multi_memory(true)
         .wasm_gc(false)
         .wasm_tail_call(false)
         // Without the crate's feature `gc` there is no method for it, and it is on.

@@ -7,10 +7,11 @@ use glovebox_protocol as protocol;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Module, Result};
 
+use super::Sandbox;
 use super::bindings::ModelFunctionPre;
+use super::call::{Answer, Call, Guest, ModelCall};
 use super::compute::Tenant;
-use super::invoke::{Answer, Call, Fault, Finished, Invocation, State};
-use super::{Live, Sandbox};
+use super::invoke::{Fault, Finished, Invocation};
 use crate::limits::Limits;
 
 /// The name under which a component without code of its own imports the runtime.
@@ -20,7 +21,7 @@ pub const RUNTIME_IMPORT: &str = "runtime";
 #[derive(Clone)]
 pub struct Function {
     sandbox: Arc<Sandbox>,
-    pre: ModelFunctionPre<State>,
+    pre: ModelFunctionPre<Guest>,
     tenant: Tenant,
     limits: Limits,
 }
@@ -60,19 +61,15 @@ impl Function {
         &self.tenant
     }
 
-    /// What all functions of this sandbox hold now.
-    pub fn live(&self) -> Live {
-        self.sandbox.live()
-    }
-
     /// What the model is called with, as the component itself says.
     pub async fn signature(&self) -> Finished<protocol::Signature> {
         let deadline = Instant::now() + self.limits.timeout;
-        let finished = self.invoke(Call::Signature, deadline, ()).await;
-        finished.map(|answer| match answer {
+        let Finished { outcome, usage } = self.invoke(Call::Signature, deadline, ()).await;
+        let outcome = outcome.and_then(|answer| match answer {
             Answer::Signature(signature) => Ok(signature),
             _ => Err(Fault::Host("the answer is of another call".into())),
-        })
+        });
+        Finished { outcome, usage }
     }
 
     /// Calls the component in a fresh instance, which is gone when the permit is dropped.
@@ -83,9 +80,13 @@ impl Function {
         deadline: Instant,
         permit: impl Send + 'static,
     ) -> Finished<Answer> {
-        let invocation = Invocation::new(self.pre.clone(), self.limits.clone(), call, deadline);
-        invocation
-            .run(&self.sandbox, self.tenant.clone(), permit)
-            .await
+        let invocation = Invocation::new(self.limits.clone(), deadline);
+        let pre = self.pre.clone();
+        let entry = ModelCall { pre, call };
+        let mut outcome = invocation.submit(&self.sandbox, self.tenant.clone(), entry, permit);
+        Finished {
+            outcome: invocation.wait(&mut outcome).await,
+            usage: invocation.usage(),
+        }
     }
 }

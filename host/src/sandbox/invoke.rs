@@ -2,38 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use glovebox_protocol as protocol;
 use tokio::sync::oneshot;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
 use super::Sandbox;
-use super::bindings::{Error as GuestError, Media, ModelFunction, ModelFunctionPre, Tensor};
-use super::compute::{Job, Tenant};
+use super::compute::Tenant;
 use super::limiter::{Limiter, MemoryGauge};
 use super::meter::Meter;
 use crate::limits::{self, Bytes, Limits};
-
-/// What to ask of a component.
-pub enum Call {
-    /// Its signature.
-    Signature,
-    /// Tensors to tensors; no names means all outputs.
-    Infer(Vec<protocol::Tensor>, Vec<String>),
-    /// Media to an answer.
-    Predict(Media),
-}
-
-/// What a component answered.
-pub enum Answer {
-    /// To [`Call::Signature`].
-    Signature(protocol::Signature),
-    /// To [`Call::Infer`].
-    Tensors(Vec<protocol::Tensor>),
-    /// To [`Call::Predict`].
-    Media(Media),
-}
 
 /// Why there is no answer. Texts come from the guest: hostile, not for clients or logs as they are.
 #[derive(Debug, thiserror::Error)]
@@ -107,33 +86,47 @@ pub struct Finished<T> {
     pub usage: Usage,
 }
 
-impl<T> Finished<T> {
-    pub(super) fn map<U>(self, convert: impl FnOnce(T) -> Result<U, Fault>) -> Finished<U> {
-        Finished {
-            outcome: self.outcome.and_then(convert),
-            usage: self.usage,
-        }
-    }
+/// What is instantiated for a request, and how it is called.
+pub(super) trait Entry: Send + 'static {
+    /// The data of its store.
+    type Guest: Limited + Send + 'static;
+    /// Its instance.
+    type Instance: Send;
+    /// What the call gives.
+    type Answer: Send + 'static;
+
+    /// The engine of its code.
+    fn engine(&self) -> &Engine;
+
+    /// The data of a store, under these limits. An error is the host's own.
+    fn guest(&mut self, limiter: Limiter) -> wasmtime::Result<Self::Guest>;
+
+    /// Makes the instance.
+    fn instantiate(
+        &self,
+        store: &mut Store<Self::Guest>,
+    ) -> impl Future<Output = wasmtime::Result<Self::Instance>> + Send;
+
+    /// Calls it; the outer error is a trap, the inner one the guest's own or a broken answer.
+    fn call(
+        self,
+        store: &mut Store<Self::Guest>,
+        instance: &Self::Instance,
+    ) -> impl Future<Output = wasmtime::Result<Result<Self::Answer, Fault>>> + Send;
 }
 
-/// The data of a store: what limits its instance.
-pub struct State {
-    limiter: Limiter,
+/// The data of a store: it has what limits its instance.
+pub(super) trait Limited {
+    /// What counts the memory of its instance.
+    fn limiter(&mut self) -> &mut Limiter;
 }
 
-/// A request on its way through the sandbox.
+/// A request on its way through the sandbox: what it may use, and what it has used, readable while
+/// the instance runs and after it is gone.
 pub(super) struct Invocation {
-    pre: ModelFunctionPre<State>,
     limits: Limits,
-    call: Call,
     submitted: Instant,
     deadline: Instant,
-    shared: Arc<Shared>,
-}
-
-/// What the waiting side may read while the instance runs, and after it is gone.
-#[derive(Default)]
-struct Shared {
     meter: Arc<Meter>,
     memory: Arc<MemoryGauge>,
     queue_nanos: AtomicU64,
@@ -143,6 +136,9 @@ struct Shared {
     cpu_nanos: AtomicU64,
     fuel: AtomicU64,
 }
+
+/// What an invocation will have come to; dropping it ends the invocation.
+pub(super) type Outcome<T> = oneshot::Receiver<Result<T, Fault>>;
 
 /// Why the epoch callback stopped a guest.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -154,93 +150,88 @@ enum Stop {
 }
 
 impl Invocation {
-    pub(super) fn new(
-        pre: ModelFunctionPre<State>,
-        limits: Limits,
-        call: Call,
-        deadline: Instant,
-    ) -> Self {
-        Self {
-            pre,
+    pub(super) fn new(limits: Limits, deadline: Instant) -> Arc<Self> {
+        Arc::new(Self {
             limits,
-            call,
             submitted: Instant::now(),
             deadline,
-            shared: Arc::default(),
-        }
+            meter: Arc::default(),
+            memory: Arc::default(),
+            queue_nanos: AtomicU64::default(),
+            instantiate_nanos: AtomicU64::default(),
+            guest_nanos: AtomicU64::default(),
+            cpu_nanos: AtomicU64::default(),
+            fuel: AtomicU64::default(),
+        })
     }
 
-    /// Runs on the compute threads; waits here until the answer or the deadline.
-    pub(super) async fn run(
-        self,
+    /// Queues it for the compute threads. The permit is dropped after the instance.
+    pub(super) fn submit<E: Entry>(
+        self: &Arc<Self>,
         sandbox: &Sandbox,
         tenant: Tenant,
+        entry: E,
         permit: impl Send + 'static,
-    ) -> Finished<Answer> {
-        let shared = Arc::clone(&self.shared);
-        let deadline = tokio::time::Instant::from_std(self.deadline);
+    ) -> Outcome<E::Answer> {
         let (sender, receiver) = oneshot::channel();
-        let future = Box::pin(until_closed(self.answer(permit), sender));
-        sandbox.compute.submit(Job {
-            tenant,
-            meter: Arc::clone(&shared.meter),
-            future,
-        });
-        let outcome = match tokio::time::timeout_at(deadline, receiver).await {
+        let this = Arc::clone(self);
+        let work = async move {
+            let _permit = permit;
+            this.run(entry).await
+        };
+        let meter = Arc::clone(&self.meter);
+        let job = until_closed(work, sender);
+        sandbox.compute.submit(tenant, meter, job);
+        receiver
+    }
+
+    /// When it must be over.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits for the outcome, until the deadline.
+    pub(super) async fn wait<T>(&self, outcome: &mut Outcome<T>) -> Result<T, Fault> {
+        match tokio::time::timeout_at(self.deadline.into(), outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Fault::Host("the invocation was lost".into())),
             Err(_) => Err(Fault::Timeout),
-        };
-        Finished {
-            outcome,
-            usage: shared.usage(),
         }
     }
 
-    /// Everything that happens on a compute thread. The permit goes last, after the instance.
-    async fn answer(self, permit: impl Send) -> Result<Answer, Fault> {
-        let _permit = permit;
-        store_nanos(&self.shared.queue_nanos, self.submitted);
-        let mut store = self.store();
-        self.fill(&mut store)
-            .map_err(|error| Fault::Host(format!("{error:#}")))?;
+    /// Everything that happens on a compute thread.
+    async fn run<E: Entry>(&self, mut entry: E) -> Result<E::Answer, Fault> {
+        store_nanos(&self.queue_nanos, self.submitted);
+        let limiter = Limiter::new(self.limits.memory, Arc::clone(&self.memory));
+        let store = entry.guest(limiter);
+        let store = store.and_then(|guest| self.store(entry.engine(), guest));
+        let mut store = store.map_err(|error| Fault::Host(format!("{error:#}")))?;
         let start = Instant::now();
-        let instance = self.pre.instantiate_async(&mut store).await;
-        store_nanos(&self.shared.instantiate_nanos, start);
-        let instance = instance.map_err(|error| self.shared.classify(&error))?;
+        let instance = entry.instantiate(&mut store).await;
+        store_nanos(&self.instantiate_nanos, start);
+        let instance = instance.map_err(|error| self.classify(&error))?;
         let start = Instant::now();
-        let answer = call(&mut store, &instance, self.call).await;
-        store_nanos(&self.shared.guest_nanos, start);
+        let answer = entry.call(&mut store, &instance).await;
+        store_nanos(&self.guest_nanos, start);
         if let (Some(fuel), Ok(left)) = (self.limits.fuel, store.get_fuel()) {
-            self.shared.fuel.store(fuel.saturating_sub(left), Relaxed);
+            self.fuel.store(fuel.saturating_sub(left), Relaxed);
         }
         // Giving back the instance's memory is part of the bill.
         drop(store);
-        self.shared
-            .cpu_nanos
-            .store(nanos(self.shared.meter.spent_in_slice()), Relaxed);
-        answer.map_err(|error| self.shared.classify(&error))?
+        self.cpu_nanos
+            .store(nanos(self.meter.spent_in_slice()), Relaxed);
+        answer.map_err(|error| self.classify(&error))?
     }
 
-    /// Its budget of instructions, if it has one.
-    fn fill(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
-        self.limits.fuel.map_or(Ok(()), |fuel| store.set_fuel(fuel))
-    }
-
-    fn store(&self) -> Store<State> {
-        let limiter = Limiter::new(self.limits.memory, Arc::clone(&self.shared.memory));
-        let mut store = Store::new(self.pre.engine(), State { limiter });
-        store.limiter(|state| &mut state.limiter);
+    fn store<G: Limited + 'static>(&self, engine: &Engine, guest: G) -> wasmtime::Result<Store<G>> {
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| guest.limiter());
         let output = usize::try_from(self.limits.output.0).unwrap_or(usize::MAX);
         store.set_hostcall_fuel(output);
         store.set_max_component_handles(limits::HANDLES);
         // Before instantiation, for that runs guest code too.
         store.set_epoch_deadline(1);
-        let (meter, cpu, deadline) = (
-            Arc::clone(&self.shared.meter),
-            self.limits.cpu,
-            self.deadline,
-        );
+        let (meter, cpu, deadline) = (Arc::clone(&self.meter), self.limits.cpu, self.deadline);
         store.epoch_deadline_callback(move |_| {
             if meter.spent_in_slice() >= cpu {
                 Err(Stop::Cpu.into())
@@ -250,59 +241,14 @@ impl Invocation {
                 Ok(UpdateDeadline::Yield(1))
             }
         });
-        store
-    }
-}
-
-/// Sends the result, or stops as soon as nobody waits for it.
-async fn until_closed<T>(work: impl Future<Output = T>, sender: oneshot::Sender<T>) {
-    let mut work = std::pin::pin!(work);
-    let result = std::future::poll_fn(|context| {
-        if sender.is_closed() {
-            return std::task::Poll::Ready(None);
+        if let Some(fuel) = self.limits.fuel {
+            store.set_fuel(fuel)?;
         }
-        work.as_mut().poll(context).map(Some)
-    });
-    if let Some(result) = result.await {
-        // The receiver may have gone in this very moment.
-        let _ = sender.send(result);
+        Ok(store)
     }
-}
 
-/// Calls the guest; the outer error is a trap, the inner one the guest's own or a broken answer.
-async fn call(
-    store: &mut Store<State>,
-    instance: &ModelFunction,
-    call: Call,
-) -> wasmtime::Result<Result<Answer, Fault>> {
-    let model = instance.glovebox_inference_model();
-    Ok(match call {
-        Call::Signature => Ok(Answer::Signature(model.call_signature(store).await?.into())),
-        Call::Infer(inputs, outputs) => {
-            let inputs: Vec<Tensor> = inputs.into_iter().map(Into::into).collect();
-            match model.call_infer(store, &inputs, &outputs).await? {
-                Ok(tensors) => tensors_of(tensors).map(Answer::Tensors),
-                Err(error) => Err(error.into()),
-            }
-        }
-        Call::Predict(media) => match model.call_predict(store, &media).await? {
-            Ok(media) => Ok(Answer::Media(media)),
-            Err(error) => Err(error.into()),
-        },
-    })
-}
-
-fn tensors_of(tensors: Vec<Tensor>) -> Result<Vec<protocol::Tensor>, Fault> {
-    let tensor = |tensor: Tensor| {
-        tensor
-            .try_into()
-            .map_err(|error: protocol::Error| Fault::BadOutput(error.to_string()))
-    };
-    tensors.into_iter().map(tensor).collect()
-}
-
-impl Shared {
-    fn usage(&self) -> Usage {
+    /// What it has cost so far.
+    pub(super) fn usage(&self) -> Usage {
         let read = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Relaxed));
         Usage {
             queue: read(&self.queue_nanos),
@@ -313,7 +259,6 @@ impl Shared {
             fuel: self.fuel.load(Relaxed),
         }
     }
-
     /// What went wrong, from what wasmtime says and from what the limiter saw.
     fn classify(&self, error: &wasmtime::Error) -> Fault {
         if let Some(stop) = error.downcast_ref::<Stop>() {
@@ -337,23 +282,27 @@ impl Shared {
     }
 }
 
+/// Sends the result, or stops as soon as nobody waits for it.
+async fn until_closed<T>(work: impl Future<Output = T>, mut sender: oneshot::Sender<T>) {
+    let mut work = std::pin::pin!(work);
+    let result = std::future::poll_fn(|context| {
+        if sender.poll_closed(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(context).map(Some)
+    });
+    if let Some(result) = result.await {
+        // The receiver may have gone in this very moment.
+        let _ = sender.send(result);
+    }
+}
+
 /// Wasmtime has no type for an exhausted lifting budget, only this text.
 fn classify_text(text: String) -> Fault {
     if text.contains("fuel allocated for hostcalls has been exhausted") {
         Fault::OutputTooLarge
     } else {
         Fault::BadOutput(text)
-    }
-}
-
-impl From<GuestError> for Fault {
-    fn from(error: GuestError) -> Self {
-        match error {
-            GuestError::InvalidInput(text) => Self::InvalidInput(text),
-            GuestError::UnsupportedMedia(text) => Self::UnsupportedMedia(text),
-            GuestError::TooLarge(text) => Self::TooLarge(text),
-            GuestError::Failed(text) => Self::ModelFailed(text),
-        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Runs guest code within limits.
 //!
 //! [`Sandbox`] is one engine with its ticker and its compute threads. [`Function`] is a deployed
-//! component; each call of it makes a fresh instance ([`invoke`]), which runs on the compute
+//! component; each [`call`] of it makes a fresh instance ([`invoke`]), which runs on the compute
 //! threads ([`compute`]) in slices of one tick, under a [`limiter`] for memory and a [`meter`]
 //! for CPU time.
 //!
-//! This module knows nothing of HTTP, files or models.
+//! [`wasi`] is for components that speak HTTP themselves. Beside it, this module knows nothing of
+//! HTTP, files or models.
 
 pub mod bindings;
+pub mod call;
 pub mod compute;
 pub mod engine;
 pub mod function;
@@ -15,6 +17,7 @@ pub mod invoke;
 pub mod limiter;
 pub mod meter;
 pub mod ticker;
+pub mod wasi;
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,6 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use compute::Compute;
 use engine::{Allocation, Metering};
 use ticker::Ticker;
+use tokio::runtime::Handle;
 use wasmtime::Engine;
 
 /// An engine for each kind of metering, the threads that tick them and those that run guests.
@@ -82,12 +86,12 @@ impl Sandbox {
     }
 
     /// Replaces all threads by new ones, which inherit what binds the calling thread. Guests that
-    /// run go on where they are.
+    /// run go on where they are. What guests wait for happens on `network`.
     ///
     /// # Errors
     /// Threads cannot be started.
-    pub fn restart(&self) -> Result<(), SandboxError> {
-        self.compute.restart()?;
+    pub fn restart(&self, network: &Handle) -> Result<(), SandboxError> {
+        self.compute.restart(Some(network))?;
         let mut tickers = self.tickers.lock().unwrap_or_else(PoisonError::into_inner);
         *tickers = self
             .engines()

@@ -98,11 +98,19 @@ impl Ticket {
         self.activity.lock().requests.insert(self.number, delivery);
     }
 
+    /// There is no more of the answer yet: its client has taken all there is.
+    pub(super) fn work(&self) {
+        let mut doing = self.activity.lock();
+        doing.requests.insert(self.number, Stage::Work);
+    }
+
     /// So many bytes more of the answer were taken.
     pub(super) fn taken(&self, bytes: usize) {
         let mut doing = self.activity.lock();
-        if let Some(Stage::Delivery(transfer)) = doing.requests.get_mut(&self.number) {
-            transfer.moved(bytes);
+        match doing.requests.get_mut(&self.number) {
+            Some(Stage::Delivery(transfer)) => transfer.moved(bytes),
+            Some(stage) => *stage = Stage::Delivery(Transfer::new(limits::ANSWER_PACE)),
+            None => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use glovebox_protocol::rest::error_json;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -16,13 +17,6 @@ use crate::limits;
 /// The header that names a request in answers and logs.
 pub(super) const REQUEST_ID: &str = "x-request-id";
 pub(super) const JSON: &str = "application/json";
-
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    error: String,
-    code: &'static str,
-    request_id: &'a str,
-}
 
 /// An answer with the memory that is reserved for it, until its last byte is with the system.
 struct Reserved {
@@ -65,7 +59,7 @@ fn shrink(mut memory: Arc<Memory>, size: limits::Bytes) -> Arc<Memory> {
 pub(super) fn json(value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(bytes) => with_type(StatusCode::OK, HeaderValue::from_static(JSON), bytes),
-        Err(_) => error(&RequestError::Internal, ""),
+        Err(_) => error(&RequestError::INTERNAL, ""),
     }
 }
 
@@ -90,12 +84,7 @@ pub(super) fn with_type(
 /// An error in the form of the protocol, with a code for scripts.
 pub(super) fn error(error: &RequestError, request_id: &str) -> Response {
     let (code, status) = error.code();
-    let body = ErrorBody {
-        error: error.to_string(),
-        code,
-        request_id,
-    };
-    let body = serde_json::to_vec(&body).unwrap_or_default();
+    let body = error_json(&error.to_string(), code, Some(request_id));
     let mut response = with_type(status, HeaderValue::from_static(JSON), body);
     if let Some(seconds) = error.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());

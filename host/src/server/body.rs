@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::Request;
+use glovebox_protocol::rest::{Refusal, check_content_encoding};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_ENCODING, EXPECT};
@@ -11,22 +13,18 @@ use tokio::time::{timeout, timeout_at};
 use super::pace::Transfer;
 use crate::error::RequestError;
 use crate::limits::{self, Bytes};
-use crate::text;
 
-/// Refuses by the headers, before a permit is taken: a body that declares too much, or that is
-/// compressed and could be of any size.
-pub(super) fn check(request: &Request, most: Bytes) -> Result<(), RequestError> {
-    for coding in request.headers().get_all(CONTENT_ENCODING) {
-        if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
-            let coding = String::from_utf8_lossy(coding.as_bytes());
-            return Err(RequestError::UnsupportedMedia(format!(
-                "content-encoding {:?} is not supported; send the body as it is",
-                text::escape(&coding)
-            )));
-        }
-    }
+/// Refuses by the headers, before a permit is taken: a body that is compressed and could be of any
+/// size.
+pub(super) fn check_encoding(request: &Request) -> Result<(), RequestError> {
+    let mut codings = request.headers().get_all(CONTENT_ENCODING).iter();
+    Ok(codings.try_for_each(|coding| check_content_encoding(coding.as_bytes()))?)
+}
+
+/// Refuses by the headers a body that declares too much.
+pub(super) fn check_length(request: &Request, most: Bytes) -> Result<(), RequestError> {
     match request.body().size_hint().exact() {
-        Some(length) if length > most.0 => Err(too_large(most)),
+        Some(length) if length > most.0 => Err(Refusal::body_too_large(most).into()),
         _ => Ok(()),
     }
 }
@@ -34,12 +32,12 @@ pub(super) fn check(request: &Request, most: Bytes) -> Result<(), RequestError> 
 /// The whole body. Memory grows with what has arrived, whatever length is declared, in one buffer:
 /// a list of what arrived would take more for many small pieces than the body has.
 pub(super) async fn read(
-    request: Request,
+    body: Body,
     most: Bytes,
     deadline: Instant,
 ) -> Result<bytes::Bytes, RequestError> {
     let size = usize::try_from(most.0).unwrap_or(usize::MAX);
-    let mut body = Limited::new(request.into_body(), size);
+    let mut body = Limited::new(body, size);
     let (mut bytes, mut transfer) = (Vec::new(), Transfer::new(limits::BODY_PACE));
     loop {
         let until = deadline.min(transfer.due());
@@ -50,8 +48,8 @@ pub(super) async fn read(
             return Ok(bytes.into());
         };
         let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
-            true => too_large(most),
-            false => RequestError::InvalidRequest("the body broke off".into()),
+            true => Refusal::body_too_large(most),
+            false => Refusal::body_broke_off(),
         })?;
         if let Some(data) = frame.data_ref() {
             transfer.moved(data.len());
@@ -73,8 +71,4 @@ pub(super) async fn discard(request: Request) {
     let all = async { while let Some(Ok(_)) = body.frame().await {} };
     // Who is slower than this gets the answer all the same.
     let _ = timeout(limits::DISCARD_TIME, all).await;
-}
-
-fn too_large(most: Bytes) -> RequestError {
-    RequestError::TooLarge(format!("the body is larger than {most}"))
 }

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use super::activity::Activity;
 use super::delivery::Delivery;
+use super::function::Client;
 use crate::limits;
 
 /// How connections are served.
@@ -73,9 +74,11 @@ impl Connection {
         // Answers are written whole: waiting to fill a packet only costs time.
         let _ = stream.set_nodelay(true);
         let _ = set_socket_send_buffer_size(&stream, limits::SEND_BUFFER_BYTES);
+        let client = stream.peer_addr().ok().map(Client);
         let activity = Activity::new();
         let (router, requests) = (self.router.clone(), Arc::clone(&activity));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            client.map(|client| request.extensions_mut().insert(client));
             let (ticket, answer) = (requests.begin(), router.clone().oneshot(request));
             async move {
                 let answer = answer.await?;

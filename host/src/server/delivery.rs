@@ -1,7 +1,7 @@
 //! An answer on its way to the client, handed over in slices so that its pace can be seen.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
@@ -46,7 +46,12 @@ impl HttpBody for Delivery {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
-            let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                // Who makes the body is slow, not who takes it.
+                self.ticket.work();
+                return Poll::Pending;
+            };
+            let frame = match frame {
                 Some(Ok(frame)) => frame,
                 end => return Poll::Ready(end),
             };

@@ -17,7 +17,8 @@ use crate::error::RequestError;
 use crate::limits;
 use crate::model::Model;
 use crate::sandbox::bindings::Media;
-use crate::sandbox::invoke::{Answer, Call, Fault, Finished, Usage};
+use crate::sandbox::call::{Answer, Call};
+use crate::sandbox::invoke::{Fault, Finished, Usage};
 use crate::telemetry::Record;
 use crate::text;
 
@@ -58,7 +59,8 @@ pub(super) async fn answer(
                 id: id.clone(),
                 accepted,
             };
-            let mut record = Record::new(&state.metrics, &model.name, &id, accepted);
+            let metrics = Arc::clone(&state.metrics);
+            let mut record = Record::new(metrics, &model.name, &id, accepted);
             let result = inference.run(&state, request, &mut record).await;
             record.outcome(
                 result
@@ -79,12 +81,13 @@ impl Inference {
         &self,
         state: &State,
         request: Request,
-        record: &mut Record<'_>,
+        record: &mut Record,
     ) -> Result<Response, RequestError> {
         let (function, gate) = (&self.model.function, &self.model.gate);
         let (limits, tenant) = (function.limits(), &function.tenant().name);
         let deadline = self.accepted + limits.timeout;
-        body::check(&request, limits.body)?;
+        body::check_encoding(&request)?;
+        body::check_length(&request, limits.body)?;
         let permit = match gate.admit(&state.admission, tenant, deadline).await {
             Ok(permit) => permit,
             Err(error) => {
@@ -94,7 +97,7 @@ impl Inference {
         };
         let memory = permit.memory();
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let body = body::read(request, limits.body, deadline).await?;
+        let body = body::read(request.into_body(), limits.body, deadline).await?;
         let answer = match self.kind {
             Kind::Infer => self.infer(body, deadline, permit, record).await?,
             Kind::Predict => {
@@ -103,7 +106,7 @@ impl Inference {
             }
         };
         let content_type =
-            HeaderValue::from_str(&answer.content_type).map_err(|_| RequestError::BadOutput)?;
+            HeaderValue::from_str(&answer.content_type).map_err(|_| RequestError::BAD_OUTPUT)?;
         Ok(answer::of_model(content_type, answer.body, memory))
     }
 
@@ -112,7 +115,7 @@ impl Inference {
         body: Bytes,
         deadline: Instant,
         permit: Permit,
-        record: &mut Record<'_>,
+        record: &mut Record,
     ) -> Result<Media, RequestError> {
         let request = heavy(body.len(), || InferRequest::from_json(&body))?;
         drop(body);
@@ -128,7 +131,7 @@ impl Inference {
             .await?
         {
             Answer::Tensors(outputs) => self.tensors(id, outputs),
-            _ => Err(RequestError::Internal),
+            _ => Err(RequestError::INTERNAL),
         }
     }
 
@@ -138,7 +141,7 @@ impl Inference {
         content_type: Option<HeaderValue>,
         deadline: Instant,
         permit: Permit,
-        record: &mut Record<'_>,
+        record: &mut Record,
     ) -> Result<Media, RequestError> {
         let content_type = content_type
             .as_ref()
@@ -153,7 +156,7 @@ impl Inference {
             .await?
         {
             Answer::Media(media) => Ok(media),
-            _ => Err(RequestError::Internal),
+            _ => Err(RequestError::INTERNAL),
         }
     }
 
@@ -162,7 +165,7 @@ impl Inference {
         call: Call,
         deadline: Instant,
         permit: Permit,
-        record: &mut Record<'_>,
+        record: &mut Record,
     ) -> Result<Answer, RequestError> {
         let Finished { outcome, usage } = self.model.function.invoke(call, deadline, permit).await;
         record.usage(usage);
@@ -178,13 +181,9 @@ impl Inference {
         id: Option<String>,
         outputs: Vec<glovebox_protocol::Tensor>,
     ) -> Result<Media, RequestError> {
-        let specs = &self.model.signature.outputs;
-        let is_declared = |tensor: &glovebox_protocol::Tensor| {
-            let spec = specs.iter().find(|spec| spec.name == tensor.name);
-            spec.is_some_and(|spec| spec.check(tensor).is_ok())
-        };
+        let is_declared = |tensor| self.model.signature.declares(tensor);
         if !outputs.iter().all(is_declared) {
-            return Err(RequestError::BadOutput);
+            return Err(RequestError::BAD_OUTPUT);
         }
         let model_version = self.model.version().map(str::to_owned);
         let response = InferResponse {
@@ -199,7 +198,7 @@ impl Inference {
             .map(|tensor| tensor.data.len())
             .sum();
         let json = heavy(bytes, || response.to_json());
-        let body = json.map_err(|_| RequestError::BadOutput)?;
+        let body = json.map_err(|_| RequestError::BAD_OUTPUT)?;
         Ok(Media {
             content_type: answer::JSON.to_owned(),
             body,

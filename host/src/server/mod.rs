@@ -1,19 +1,23 @@
 //! HTTP in front of the models: bind, accept, drain.
 //!
 //! The path of a request: connection permit ([`Server::serve`]) → header limits ([`connection`])
-//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]) → answer, which
-//! its client must take ([`delivery`]).
+//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]), or component
+//! → permit → body → sandbox ([`function`]) → answer, which its client must take ([`delivery`]).
 
 mod activity;
 mod answer;
+pub mod application;
 mod body;
 mod connection;
 mod delivery;
 mod descriptors;
+mod function;
 mod inference;
 mod pace;
-mod routes;
+pub mod routes;
+mod spin;
 pub mod state;
+mod streaming;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};

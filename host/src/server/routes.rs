@@ -9,11 +9,16 @@ use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use glovebox_protocol::{ModelMetadata, ServerMetadata};
+use glovebox_protocol::rest::Refusal;
+use glovebox_protocol::{
+    ModelList, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady,
+};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{StatusCode, Uri, Version};
 use serde_json::json;
 
+use super::application::{Application, Target};
+use super::function;
 use super::inference::{self, Kind};
 use super::state::State;
 use super::{answer, answer::REQUEST_ID};
@@ -50,9 +55,62 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .fallback(unknown_path)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&state),
+            manifest_first,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&state),
             close_when_draining,
         ))
         .with_state(state)
+}
+
+/// The paths of the host that no manifest can take.
+const RESERVED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Where Spin tells about itself; nothing else is below.
+const WELL_KNOWN: &str = "/.well-known/spin/";
+
+/// Whether a route would lead where requests never come.
+pub fn is_reserved(route: &str) -> bool {
+    RESERVED.contains(&route) || route.starts_with(WELL_KNOWN)
+}
+
+/// What a manifest routes goes there, before the paths of the protocol: as it would under Spin.
+async fn manifest_first(Shared(state): App, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    if let Some(name) = path.strip_prefix(WELL_KNOWN) {
+        return well_known(&state, name);
+    }
+    if RESERVED.contains(&path.as_str()) {
+        return next.run(request).await;
+    }
+    let Some(matched) = state.application.routes.find(&path) else {
+        return next.run(request).await;
+    };
+    match matched.value {
+        Target::Static(answer) => answer.response(),
+        Target::Function(function) => match function::prepare(&mut request, &matched) {
+            Err(error) => refuse(&state, &error),
+            Ok(()) => {
+                let function = Arc::clone(function);
+                function::answer(Arc::clone(&state), function, request).await
+            }
+        },
+    }
+}
+
+fn well_known(state: &State, name: &str) -> Response {
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+    let Application {
+        name: app, version, ..
+    } = &state.application;
+    match name {
+        "health" => answer::with_type(StatusCode::OK, TEXT, "OK"),
+        "info" => answer::json(&json!({ "name": app, "version": version })),
+        _ => refuse(
+            state,
+            &Refusal::unknown_path(&format!("{WELL_KNOWN}{name}")).into(),
+        ),
+    }
 }
 
 /// HTTP/1 clients learn by this header that the connection will not be used again; HTTP/2 has a
@@ -93,12 +151,12 @@ where
 }
 
 async fn live(_: App) -> Response {
-    answer::json(&json!({ "live": true }))
+    answer::json(&ServerLive { live: true })
 }
 
 async fn ready(Shared(state): App) -> Response {
     let ready = state.readiness.is_ready();
-    let mut response = answer::json(&json!({ "ready": ready, "live": true }));
+    let mut response = answer::json(&ServerReady { live: true, ready });
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -111,9 +169,11 @@ async fn metrics(Shared(state): App) -> Response {
     answer::with_type(
         StatusCode::OK,
         OPEN_METRICS,
-        state
-            .metrics
-            .encode(&state.registry, state.admission.memory()),
+        state.metrics.encode(
+            state.gates(),
+            state.admission.memory(),
+            state.sandbox.live(),
+        ),
     )
 }
 
@@ -126,8 +186,12 @@ async fn server_metadata(_: App) -> Response {
 }
 
 async fn models(Shared(state): App) -> Response {
-    let names: Vec<_> = state.registry.iter().map(|model| &model.name).collect();
-    answer::json(&json!({ "models": names }))
+    let models = state.registry.iter().map(|model| &model.name);
+    let functions = state.application.functions.iter();
+    let inside = functions.filter_map(|function| Some(&function.metadata.as_ref()?.name));
+    answer::json(&ModelList {
+        models: models.chain(inside).cloned().collect(),
+    })
 }
 
 async fn model_metadata(Shared(state): App, Name(name): Name) -> Response {
@@ -136,7 +200,10 @@ async fn model_metadata(Shared(state): App, Name(name): Name) -> Response {
 
 async fn model_ready(Shared(state): App, Name(name): Name) -> Response {
     with_model(&state, &name, |model| {
-        answer::json(&json!({ "name": model.name, "ready": true }))
+        answer::json(&ModelReady {
+            name: model.name.clone(),
+            ready: true,
+        })
     })
 }
 
@@ -149,12 +216,11 @@ async fn predict(state: App, name: Name, request: Request) -> Response {
 }
 
 async fn unknown_path(Shared(state): App, uri: Uri) -> Response {
-    let path = uri.path().chars().take(128).collect();
-    refuse(&state, &RequestError::UnknownPath(path))
+    refuse(&state, &Refusal::unknown_path(uri.path()).into())
 }
 
 async fn wrong_method(Shared(state): App, _: Request<Body>) -> Response {
-    refuse(&state, &RequestError::MethodNotAllowed)
+    refuse(&state, &Refusal::MethodNotAllowed.into())
 }
 
 fn with_model(state: &State, name: &str, respond: impl FnOnce(&Model) -> Response) -> Response {
@@ -184,20 +250,8 @@ fn describe(model: &Model) -> ModelMetadata {
             "licence",
             metadata.and_then(|metadata| metadata.licence.clone()),
         ),
-        (
-            "media",
-            (!model.signature.media.is_empty()).then(|| model.signature.media.join(", ")),
-        ),
     ];
-    ModelMetadata {
-        name: model.name.clone(),
-        versions: model.version().map(str::to_owned).into_iter().collect(),
-        platform: "onnx_onnxv1".into(),
-        inputs: model.signature.inputs.clone(),
-        outputs: model.signature.outputs.clone(),
-        properties: properties
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-            .collect(),
-    }
+    let properties = properties.into_iter();
+    let properties = properties.filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    ModelMetadata::describe(&model.name, model.version(), &model.signature, properties)
 }

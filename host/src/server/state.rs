@@ -1,19 +1,26 @@
 //! What all requests share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use crate::admission::Admission;
+use super::application::Application;
+use crate::admission::{Admission, Gate};
 use crate::model::registry::Registry;
+use crate::sandbox::Sandbox;
 use crate::telemetry::Metrics;
 
 /// The models and what is counted about them.
 pub struct State {
     /// The models.
     pub registry: Registry,
+    /// What is served beside them.
+    pub application: Application,
     /// The host's permits.
     pub admission: Admission,
+    /// Where all guests run.
+    pub sandbox: Arc<Sandbox>,
     /// Counters and histograms.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Whether to send traffic here.
     pub readiness: Readiness,
     /// Numbers the requests.
@@ -21,18 +28,42 @@ pub struct State {
 }
 
 impl State {
-    /// State for these models; ready at once, for they are loaded.
-    pub fn new(registry: Registry, admission: Admission) -> Self {
-        let metrics = Metrics::new(&registry);
+    /// State for these models and routes; ready at once, for they are loaded.
+    pub fn new(
+        registry: Registry,
+        application: Application,
+        admission: Admission,
+        sandbox: Arc<Sandbox>,
+    ) -> Self {
+        let gates = gates(&registry, &application);
+        let metrics = Arc::new(Metrics::new(gates.map(|(name, _)| name)));
         let (readiness, request_ids) = Default::default();
         Self {
             registry,
+            application,
             admission,
+            sandbox,
             metrics,
             readiness,
             request_ids,
         }
     }
+
+    /// The permits of all that is served, by its name.
+    pub fn gates(&self) -> impl Iterator<Item = (&str, &Gate)> {
+        gates(&self.registry, &self.application)
+    }
+}
+
+fn gates<'a>(
+    registry: &'a Registry,
+    application: &'a Application,
+) -> impl Iterator<Item = (&'a str, &'a Gate)> {
+    let models = registry
+        .iter()
+        .map(|model| (model.name.as_str(), &model.gate));
+    let functions = application.functions.iter();
+    models.chain(functions.map(|function| (function.id.as_str(), &function.gate)))
 }
 
 /// Ready from the start until draining begins.

@@ -13,7 +13,7 @@ use thread_priority::unix::{
 };
 
 use super::{Budget, REFUSED};
-use crate::harden::{Layer, Wall};
+use crate::harden::{Door, Layer, Wall};
 use crate::limits;
 
 /// Gives up everything that the job does not need. The kernel's limits are a must; the rest of the
@@ -30,15 +30,16 @@ pub fn confine(budget: &Budget) -> Result<(), String> {
             nice(limits::COMPUTE_NICE).map_err(|error| error.to_string())?;
         }
     }
-    let wall = Wall::raise(&[
+    let resources = [
         (Resource::Core, 0),
         (Resource::Cpu, budget.cpu_seconds()),
         // Not the address space: an engine reserves much and uses little.
         (Resource::Data, budget.memory.0),
         (Resource::Fsize, budget.output.0),
-    ]);
-    match wall
-        .close()
+    ];
+    let door = Door::default();
+    match Wall::raise(&resources, &door)
+        .close(&door)
         .gaps()
         .find(|(layer, _)| *layer == Layer::ResourceLimits)
     {

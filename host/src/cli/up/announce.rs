@@ -1,0 +1,105 @@
+//! What `up` says when it starts to serve: its address, its routes, its limits, its wall.
+
+use std::net::SocketAddr;
+
+use crate::harden::{Door, Hosts, Layer, Wall};
+use crate::limits::Limits;
+use crate::model::Model;
+use crate::model::http::HttpFunction;
+use crate::server::application::{Application, Target};
+use crate::server::state::State;
+use crate::text;
+
+/// Prints it; the paths of the host come last.
+pub(super) fn announce(address: SocketAddr, state: &State, wall: &Wall, door: &Door) {
+    println!("serving http://{address}");
+    state.registry.iter().for_each(|model| about_model(model));
+    let application = &state.application;
+    for function in &application.functions {
+        about_function(function, application);
+    }
+    about_static_answers(application);
+    println!("\nmemory budget {}", state.admission.memory().total());
+    about_wall(wall);
+    about_door(door);
+    println!("\n  GET  /v2  /v2/health/live  /v2/health/ready  /healthz  /readyz  /metrics");
+}
+
+fn about_model(model: &Model) {
+    let path = format!("/v2/models/{}", model.name);
+    println!("\n{}", model.name);
+    println!("  POST {path}/infer     tensors as JSON");
+    if !model.signature.media.is_empty() {
+        println!(
+            "  POST {path}/predict   {}",
+            text::escape(&model.signature.media.join(", "))
+        );
+    }
+    println!("  GET  {path}           signature");
+    about_limits(model.function.limits());
+}
+
+fn about_function(function: &HttpFunction, application: &Application) {
+    println!("\n{}", function.id);
+    if let Some(metadata) = &function.metadata {
+        println!("  holds the model {}", text::escape(&metadata.name));
+    }
+    let routes = application
+        .routes
+        .iter()
+        .filter(|(_, target)| matches!(target, Target::Function(other) if other.id == function.id));
+    let mut is_private = true;
+    for (pattern, _) in routes {
+        println!("  {}", text::escape(pattern.raw()));
+        is_private = false;
+    }
+    if is_private {
+        println!("  private: no route leads to it");
+    }
+    about_limits(function.handler.limits());
+}
+
+fn about_limits(limits: &Limits) {
+    println!("  {limits}: {} a request", limits.footprint());
+}
+
+fn about_static_answers(application: &Application) {
+    let answers = application.routes.iter();
+    let mut answers = answers
+        .filter(|(_, target)| matches!(target, Target::Static(_)))
+        .peekable();
+    if answers.peek().is_some() {
+        println!("\nstatic answers");
+    }
+    for (pattern, _) in answers {
+        println!("  {}", text::escape(pattern.raw()));
+    }
+}
+
+fn about_door(door: &Door) {
+    if !door.files.is_empty() {
+        println!("door: components may read {} folders", door.files.len());
+    }
+    match &door.hosts {
+        Hosts::None => {}
+        Hosts::Any => println!("door: components may call the hosts that they name"),
+        Hosts::Ports(ports) => {
+            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            println!(
+                "door: components may call the hosts that they name, at ports {}",
+                ports.join(", ")
+            );
+        }
+    }
+}
+
+fn about_wall(wall: &Wall) {
+    let layers: Vec<_> = wall.layers().map(Layer::name).collect();
+    match layers.is_empty() {
+        true => println!("not hardened"),
+        false => println!("hardened: {}", layers.join(", ")),
+    }
+    for (layer, reason) in wall.gaps() {
+        println!("not hardened by {}: {reason}", layer.name());
+    }
+}

@@ -1,0 +1,315 @@
+//! Files become models and HTTP components, and what they may reach becomes a door in the wall.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{assets, dependencies};
+use crate::admission::Admission;
+use crate::cli::{Failure, pack};
+use crate::config::{Application as Manifest, Component, LimitSettings, Target as Written};
+use crate::harden::Door;
+use crate::limits::{self, Limits};
+use crate::memory::Budget;
+use crate::model::compose::{Part, compose};
+use crate::model::http::HttpFunction;
+use crate::model::package::{Package, World as Kind};
+use crate::model::registry::Registry;
+use crate::model::{Deployer, Model};
+use crate::routing::{Pattern, Table};
+use crate::sandbox::compute::Tenant;
+use crate::sandbox::wasi::World;
+use crate::sandbox::wasi::outbound::{Network, Outbound};
+use crate::server::application::{Application, StaticAnswer, Target};
+use crate::server::routes::is_reserved;
+use crate::server::state::State;
+
+/// Everything that is served, and what of the machine it needs.
+pub(super) struct Loaded {
+    pub(super) state: Arc<State>,
+    pub(super) door: Door,
+}
+
+/// Packs an ONNX file and serves it as a model.
+pub(super) async fn onnx(
+    deployer: &Deployer,
+    file: &Path,
+    budget: Budget,
+) -> Result<Loaded, Failure> {
+    let limits = Limits::generous(limits::PACK_CPU);
+    let (config, packed) = pack::pack(deployer, file, None, limits).await?;
+    let package = Package::parse(packed.bytes)?;
+    one(deployer, &config.name, &package, budget).await
+}
+
+/// Serves one component: a model at the protocol's path, an HTTP component everywhere.
+pub(super) async fn component(
+    deployer: &Deployer,
+    file: &Path,
+    budget: Budget,
+) -> Result<Loaded, Failure> {
+    let package = Package::open(file)?;
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let metadata = package.metadata.as_ref();
+    let name = metadata.map_or(stem.into_owned(), |metadata| metadata.name.clone());
+    one(deployer, &name, &package, budget).await
+}
+
+async fn one(
+    deployer: &Deployer,
+    name: &str,
+    package: &Package,
+    budget: Budget,
+) -> Result<Loaded, Failure> {
+    let admission = Admission::new(budget, [name]);
+    let mut loading = Loading::new(deployer, admission);
+    let tenant = Tenant {
+        name: name.into(),
+        weight: 1,
+    };
+    let limits = loading.limits(&LimitSettings::default(), package, name)?;
+    match package.world()? {
+        Kind::ModelFunction => loading.model(name, package, tenant, limits).await?,
+        Kind::Http => {
+            let function = deployer.deploy_http(name, package, World::default(), tenant, limits)?;
+            let function = Arc::new(function);
+            loading.functions.push(Arc::clone(&function));
+            let everywhere = Pattern::parse("/...")?;
+            loading
+                .routes
+                .push((everywhere, Target::Function(function)));
+        }
+    }
+    Ok(loading.finish(name.to_owned(), String::new()))
+}
+
+/// Serves what a manifest names.
+pub(super) async fn application(
+    deployer: &Deployer,
+    manifest: Manifest,
+    budget: Budget,
+) -> Result<Loaded, Failure> {
+    let tenants = manifest.components.iter();
+    let tenants = tenants.map(|component| component.tenant.as_str());
+    let mut loading = Loading::new(deployer, Admission::new(budget, tenants));
+    for component in &manifest.components {
+        loading
+            .deploy(component, &manifest)
+            .await
+            .map_err(|error| explain(component, error))?;
+    }
+    for trigger in &manifest.triggers {
+        if let (Some(route), Written::Static(answer)) = (&trigger.route, &trigger.target) {
+            let answer =
+                StaticAnswer::new(answer.status, answer.headers.clone(), answer.body.clone());
+            let answer = answer.ok_or("a static_response is no answer of HTTP")?;
+            loading.route(route, Target::Static(answer))?;
+        }
+    }
+    Ok(loading.finish(manifest.name, manifest.version))
+}
+
+fn explain(component: &Component, error: Failure) -> Failure {
+    let hint = match component.build.is_some() && !component.source.exists() {
+        true => "; make it with `glovebox up --build`",
+        false => "",
+    };
+    format!("component {:?}: {error}{hint}", component.id).into()
+}
+
+/// What is loaded so far.
+struct Loading<'a> {
+    deployer: &'a Deployer,
+    admission: Admission,
+    models: Vec<Model>,
+    functions: Vec<Arc<HttpFunction>>,
+    routes: Vec<(Pattern, Target)>,
+    door: Door,
+    network: Option<Arc<Network>>,
+}
+
+impl<'a> Loading<'a> {
+    fn new(deployer: &'a Deployer, admission: Admission) -> Self {
+        Self {
+            deployer,
+            admission,
+            models: Vec::new(),
+            functions: Vec::new(),
+            routes: Vec::new(),
+            door: Door::default(),
+            network: None,
+        }
+    }
+
+    fn finish(self, name: String, version: String) -> Loaded {
+        let application = Application {
+            name,
+            version,
+            functions: self.functions,
+            routes: Table::new(self.routes),
+        };
+        let (registry, sandbox) = (
+            Registry::new(self.models),
+            Arc::clone(&self.deployer.sandbox),
+        );
+        let state = State::new(registry, application, self.admission, sandbox);
+        Loaded {
+            state: Arc::new(state),
+            door: self.door,
+        }
+    }
+
+    /// What is in force for a package. An HTTP component's host part takes more.
+    fn limits(
+        &self,
+        settings: &LimitSettings,
+        package: &Package,
+        tenant: &str,
+    ) -> Result<Limits, Failure> {
+        let own = match package.world()? {
+            Kind::ModelFunction => limits::Bytes(limits::REQUEST_BYTES),
+            Kind::Http => limits::Bytes(limits::HTTP_REQUEST_BYTES),
+        };
+        Ok(settings.resolve(package.image, own, self.admission.share(tenant))?)
+    }
+
+    async fn deploy(&mut self, component: &Component, manifest: &Manifest) -> Result<(), Failure> {
+        let package = open(component)?;
+        let tenant = Tenant {
+            name: component.tenant.as_str().into(),
+            weight: component.weight,
+        };
+        let limits = self.limits(&component.limits, &package, &component.tenant)?;
+        let routes = manifest.triggers.iter().filter(
+            |trigger| matches!(&trigger.target, Written::Component(id) if *id == component.id),
+        );
+        let routes: Vec<_> = routes
+            .filter_map(|trigger| trigger.route.as_ref())
+            .collect();
+        match package.world()? {
+            Kind::ModelFunction => {
+                check_plain(component)?;
+                routes
+                    .iter()
+                    .try_for_each(|route| own_path(route, component))?;
+                self.model(&component.id, &package, tenant, limits).await
+            }
+            Kind::Http => {
+                let world = self.world(component)?;
+                let deployed =
+                    self.deployer
+                        .deploy_http(&component.id, &package, world, tenant, limits)?;
+                let function = Arc::new(deployed);
+                self.functions.push(Arc::clone(&function));
+                for route in routes {
+                    self.route(route, Target::Function(Arc::clone(&function)))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn model(
+        &mut self,
+        name: &str,
+        package: &Package,
+        tenant: Tenant,
+        limits: Limits,
+    ) -> Result<(), Failure> {
+        let model = self.deployer.deploy(name, package, tenant, limits).await?;
+        self.models.push(model);
+        Ok(())
+    }
+
+    fn route(&mut self, route: &Pattern, target: Target) -> Result<(), Failure> {
+        if is_reserved(route.matched()) {
+            return Err(format!(
+                "[[trigger.http]] with route {:?}: the host answers there itself; choose another route",
+                route.raw()
+            )
+            .into());
+        }
+        self.routes.push((route.clone(), target));
+        Ok(())
+    }
+
+    /// What a component may see and reach, which is what its manifest gives it.
+    fn world(&mut self, component: &Component) -> Result<World, Failure> {
+        let files = assets::place(component, self.deployer.compiler.worker())?;
+        self.door.files.extend(files.clone());
+        let pairs = component.variables.iter();
+        Ok(World {
+            environment: component.environment.clone().into_iter().collect(),
+            variables: pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            files,
+            outbound: self.outbound(component)?,
+        })
+    }
+
+    fn outbound(&mut self, component: &Component) -> Result<Option<Arc<Outbound>>, Failure> {
+        let allowed = component.outbound.clone();
+        if allowed.is_empty() {
+            return Ok(None);
+        }
+        self.door.hosts.open(allowed.ports());
+        let network = match &self.network {
+            Some(network) => Arc::clone(network),
+            None => Arc::clone(self.network.insert(Arc::new(Network::new()?))),
+        };
+        Ok(Some(Arc::new(Outbound { allowed, network })))
+    }
+}
+
+/// A component's file, with its dependencies inside.
+fn open(component: &Component) -> Result<Package, Failure> {
+    if component.dependencies.is_empty() {
+        return Ok(Package::open(&component.source)?);
+    }
+    let mut plugs = Vec::new();
+    for dependency in &component.dependencies {
+        let bytes = Package::read(&dependency.path)?;
+        dependencies::check(dependency, &Package::parse(bytes.clone())?)?;
+        plugs.push(Part {
+            name: &dependency.name,
+            component: bytes,
+        });
+    }
+    let socket = Part {
+        name: &component.id,
+        component: Package::read(&component.source)?,
+    };
+    Ok(Package::parse(compose(socket, plugs)?)?)
+}
+
+/// A model function has no HTTP of its own: the host serves it at the protocol's path.
+fn own_path(route: &Pattern, component: &Component) -> Result<(), Failure> {
+    let (route, component) = (route.raw(), &component.id);
+    let expected = format!("/v2/models/{component}/...");
+    if *route == expected {
+        return Ok(());
+    }
+    Err(format!(
+        "route {route:?}: a model is served at its own path, write route = {expected:?}, or pack it \
+         with --http"
+    )
+    .into())
+}
+
+/// A model function sees nothing, so nothing can be given to it.
+fn check_plain(component: &Component) -> Result<(), Failure> {
+    let given = [
+        ("environment", !component.environment.is_empty()),
+        ("variables", component.variables.iter().next().is_some()),
+        ("files", !component.files.is_empty()),
+        ("allowed_outbound_hosts", !component.outbound.is_empty()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((key, _)) => Err(format!(
+            "{key} is for components that speak HTTP, and this is a model, which imports nothing; \
+             remove it"
+        )
+        .into()),
+    }
+}

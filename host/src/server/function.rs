@@ -1,0 +1,262 @@
+//! One request to an HTTP component: permit, body, headers, sandbox, record.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use glovebox_protocol::rest::Refusal;
+use hyper::Method;
+use hyper::header::{HOST, HeaderValue};
+use tokio::sync::oneshot;
+
+use super::answer::{self, REQUEST_ID};
+use super::application::Target;
+use super::body;
+use super::spin::{self, Reached};
+use super::state::State;
+use super::streaming::{self, Progress, Streaming};
+use crate::admission::Memory;
+use crate::error::RequestError;
+use crate::model::http::HttpFunction;
+use crate::routing::Match;
+use crate::sandbox::invoke::Fault;
+use crate::sandbox::wasi::{self, Handling};
+use crate::telemetry::Record;
+use crate::text;
+
+/// Where a request comes from; known of every request that came over a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Client(pub(super) SocketAddr);
+
+/// A request to a component that exists.
+struct Exchange {
+    state: Arc<State>,
+    function: Arc<HttpFunction>,
+    id: String,
+    accepted: Instant,
+}
+
+/// An answer that has begun.
+struct Begun {
+    head: wasi::Response,
+    handling: Handling,
+    memory: Arc<Memory>,
+    /// Who asks for the head alone reads no body.
+    only_head: bool,
+}
+
+/// What goes on behind the head of an answer.
+struct Rest {
+    function: Arc<HttpFunction>,
+    id: String,
+    handling: Handling,
+    progress: Arc<Progress>,
+    tell: oneshot::Sender<bool>,
+    record: Record,
+}
+
+/// Answers a request and leaves exactly one record of it, when its guest has ended.
+pub(super) async fn answer(
+    state: Arc<State>,
+    function: Arc<HttpFunction>,
+    request: Request,
+) -> Response {
+    let id = state.request_ids.next();
+    let exchange = Exchange {
+        state,
+        function,
+        id: id.clone(),
+        accepted: Instant::now(),
+    };
+    let mut response = exchange.run(request).await;
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Makes of a request what a component gets: an absolute URI, and the headers of Spin.
+pub(super) fn prepare(
+    request: &mut Request,
+    matched: &Match<'_, '_, Target>,
+) -> Result<(), RequestError> {
+    let invalid = |problem: &str| Refusal::InvalidRequest(problem.to_owned());
+    let authority = authority(request).ok_or_else(|| invalid("the header host is missing"))?;
+    let uri = request.uri().clone();
+    let reached = Reached {
+        authority: &authority,
+        uri: &uri,
+        client: request.extensions().get::<Client>().map(|client| client.0),
+    };
+    spin::set_headers(request.headers_mut(), matched, &reached)
+        .map_err(|_| invalid("the path has characters that no header takes"))?;
+    let mut parts = uri.into_parts();
+    parts.scheme = Some(hyper::http::uri::Scheme::HTTP);
+    parts.authority = Some(
+        authority
+            .parse()
+            .map_err(|_| invalid("the header host names no host"))?,
+    );
+    *request.uri_mut() =
+        hyper::Uri::from_parts(parts).map_err(|_| invalid("the request names no path"))?;
+    Ok(())
+}
+
+fn authority(request: &Request) -> Option<String> {
+    let of_uri = request.uri().authority().map(ToString::to_string);
+    let of_header = || {
+        let host = request.headers().get(HOST)?.to_str().ok()?;
+        Some(host.to_owned())
+    };
+    of_uri.or_else(of_header)
+}
+
+impl Exchange {
+    async fn run(self, request: Request) -> Response {
+        let metrics = Arc::clone(&self.state.metrics);
+        let mut record = Record::new(metrics, &self.function.id, &self.id, self.accepted);
+        match self.begin(request, &mut record).await {
+            Ok(begun) => self.stream(begun, record),
+            Err(error) => {
+                record.outcome(error.code().0);
+                answer::error(&error, &self.id)
+            }
+        }
+    }
+
+    async fn begin(&self, request: Request, record: &mut Record) -> Result<Begun, RequestError> {
+        let (handler, gate) = (&self.function.handler, &self.function.gate);
+        let (limits, tenant) = (handler.limits(), &handler.tenant().name);
+        let deadline = self.accepted + limits.timeout;
+        body::check_length(&request, limits.body)?;
+        let permit = match gate.admit(&self.state.admission, tenant, deadline).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                body::discard(request).await;
+                return Err(error);
+            }
+        };
+        let memory = permit.memory();
+        let only_head = request.method() == Method::HEAD;
+        let (parts, body) = request.into_parts();
+        let body = body::read(body, limits.body, deadline).await?;
+        let request = wasi::Request::from_parts(parts, body);
+        let mut handling = handler.handle(request, deadline, permit);
+        match handling.head().await.and_then(|head| self.fitting(head)) {
+            Ok(head) => Ok(Begun {
+                head,
+                handling,
+                memory,
+                only_head,
+            }),
+            Err(fault) => {
+                record.usage(handling.usage());
+                log(&self.function, &self.id, &fault, &handling);
+                Err(fault.into())
+            }
+        }
+    }
+
+    /// An answer that declares more than it may be is none.
+    fn fitting(&self, head: wasi::Response) -> Result<wasi::Response, Fault> {
+        let most = self.function.handler.limits().output;
+        match streaming::declared(head.headers()) {
+            Some(length) if length > most.0 => Err(Fault::OutputTooLarge),
+            _ => Ok(head),
+        }
+    }
+
+    fn stream(self, begun: Begun, record: Record) -> Response {
+        let Begun {
+            head,
+            handling,
+            memory,
+            only_head,
+        } = begun;
+        let (parts, body) = head.into_parts();
+        let most = self.function.handler.limits().output;
+        let (streaming, progress, tell) = Streaming::new(body, &parts.headers, most, memory);
+        progress.complete.fetch_or(only_head, Relaxed);
+        let rest = Rest {
+            function: self.function,
+            id: self.id,
+            handling,
+            progress,
+            tell,
+            record,
+        };
+        tokio::spawn(rest.run());
+        Response::from_parts(parts, Body::new(streaming))
+    }
+}
+
+impl Rest {
+    /// Lets the guest work until it returns, unless its client goes away before it has all.
+    async fn run(self) {
+        let Self {
+            function,
+            id,
+            mut handling,
+            progress,
+            mut tell,
+            mut record,
+        } = self;
+        let ended = tokio::select! {
+            biased;
+            ended = handling.end() => Some(ended),
+            () = given_up(&mut tell, &progress) => None,
+        };
+        // The guest gets no further: what it has used is known.
+        record.usage(handling.usage());
+        let is_well = matches!(ended, Some(Ok(())));
+        record.outcome(match ended {
+            _ if progress.too_large.load(Relaxed) => RequestError::OutputTooLarge.code().0,
+            None => "cancelled",
+            Some(Ok(())) => {
+                log_console(&function, &id, &handling);
+                "ok"
+            }
+            Some(Err(fault)) => {
+                log(&function, &id, &fault, &handling);
+                RequestError::from(fault).code().0
+            }
+        });
+        let _ = tell.send(is_well);
+    }
+}
+
+/// Waits until nobody reads the body any more although there is more to come.
+async fn given_up(tell: &mut oneshot::Sender<bool>, progress: &Progress) {
+    tell.closed().await;
+    if progress.complete.load(Relaxed) {
+        std::future::pending().await
+    }
+}
+
+fn log(function: &HttpFunction, request_id: &str, fault: &Fault, handling: &Handling) {
+    tracing::info!(
+        component = function.id,
+        request_id,
+        fault = text::escape(&fault.to_string()),
+        cpu_ms = handling.usage().cpu.as_millis() as u64,
+        printed = text::escape(&handling.console()),
+        "a request failed in the sandbox"
+    );
+}
+
+fn log_console(function: &HttpFunction, request_id: &str, handling: &Handling) {
+    let printed = handling.console();
+    if !printed.is_empty() {
+        let printed = text::escape(&printed);
+        tracing::info!(
+            component = function.id,
+            request_id,
+            printed,
+            "a guest printed"
+        );
+    }
+}
