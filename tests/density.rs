@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use wasmparser::{Data, DataKind, Operator, Parser, Payload};
+
 use crate::harness::command::Glovebox;
 use crate::harness::files::temporary;
 use crate::harness::onnx;
@@ -43,4 +45,49 @@ fn seven_megabytes_of_convolutions_make_a_dense_image() {
         &onnx::convolutions(3, 256),
         3 * 256 * 256 * 9 * 4,
     );
+}
+
+/// Wasmtime's rule for every host that does not say otherwise (`memory_guaranteed_dense_image_size`):
+/// an image beyond 16 MiB is mapped and not copied only if at least half of it is data.
+#[test]
+fn hosts_with_the_defaults_of_wasmtime_map_the_image_behind_a_front() {
+    const ALWAYS_MAPPED: u64 = 16 << 20;
+    let dir = temporary();
+    let (model, packed) = (dir.path().join("dense.onnx"), dir.path().join("dense.wasm"));
+    fs::write(&model, onnx::dense_layers(0, 3, 1290)).unwrap();
+    let pack = Glovebox::new("pack").arg(&model).arg("--http");
+    pack.option("--output", &packed).run().success();
+    let component = fs::read(&packed).unwrap();
+    let mut largest = 0;
+    for segments in data_of_modules(&component) {
+        let starts = segments.iter().map(|(start, _)| *start).min();
+        let ends = segments.iter().map(|(start, length)| start + length).max();
+        let span = ends.unwrap_or(0) - starts.unwrap_or(0);
+        let data: u64 = segments.iter().map(|(_, length)| length).sum();
+        assert!(span < ALWAYS_MAPPED || 2 * data >= span, "{data} of {span}");
+        largest = largest.max(span);
+    }
+    assert!(largest > ALWAYS_MAPPED, "the model is inside");
+}
+
+/// Where the data segments of each module lie, which have constant addresses.
+fn data_of_modules(component: &[u8]) -> Vec<Vec<(u64, u64)>> {
+    let payloads = Parser::new(0).parse_all(component);
+    let sections = payloads.filter_map(|payload| match payload.unwrap() {
+        Payload::DataSection(data) => Some(data),
+        _ => None,
+    });
+    let segment = |data: wasmparser::Result<Data<'_>>| {
+        let data = data.unwrap();
+        let DataKind::Active { offset_expr, .. } = data.kind else {
+            panic!("a segment that is not part of the image");
+        };
+        match offset_expr.get_operators_reader().read().unwrap() {
+            Operator::I32Const { value } => (u64::from(value as u32), data.data.len() as u64),
+            other => panic!("{other:?} is no constant address"),
+        }
+    };
+    sections
+        .map(|section| section.into_iter().map(segment).collect())
+        .collect()
 }

@@ -117,9 +117,9 @@ fn stack_is_given_up_to_its_end_and_not_beyond() {
 fn a_component_has_so_many_instances_memories_and_tables_and_not_one_more() {
     // The code is an instance with a memory itself.
     let cases = [
-        ("", 7, "instances"),
-        ("(memory 0)", 1, "memories"),
-        ("(table 1 funcref)", 4, "tables"),
+        ("", 31, "instances"),
+        ("(memory 0)", 3, "memories"),
+        ("(table 1 funcref)", 8, "tables"),
     ];
     for (field, most, what) in cases {
         let hostile = Hostile::new(&with_modules(most, field), "");

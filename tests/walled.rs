@@ -16,7 +16,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use glovebox::harden::{self, Wall};
+use glovebox::harden::{self, Door, Wall};
 
 #[track_caller]
 fn refused<T>(tried: std::io::Result<T>) {
@@ -33,7 +33,8 @@ fn behind_the_wall_nothing_can_be_opened_and_what_is_open_goes_on() {
     let file = fs::canonicalize("/proc/self/exe").unwrap();
     let dir = tempfile::tempdir().unwrap();
 
-    let wall = Wall::raise(&harden::serving_resources(1)).close();
+    let door = Door::default();
+    let wall = Wall::raise(&harden::serving_resources(1), &door).close(&door);
     assert!(wall.gaps().all(|(layer, _)| layer.name() == "landlock"));
 
     refused(File::open(&file));

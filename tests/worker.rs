@@ -29,7 +29,20 @@ fn many_functions(count: usize) -> Vec<u8> {
     section(&mut module, 10, &list(&body));
     let mut component = COMPONENT.to_vec();
     section(&mut component, 1, &module);
+    component.extend(called_a_model());
     component
+}
+
+/// Sections that export an instance without functions by the name of a model: what goes on to the
+/// compiler.
+fn called_a_model() -> Vec<u8> {
+    let name = b"glovebox:inference/model@0.1.0";
+    let mut sections = Vec::new();
+    // (instance (export)) and (export name (instance 0))
+    section(&mut sections, 5, &[1, 1, 0]);
+    let export = [&[1, 0, name.len() as u8], name.as_slice(), &[5, 0, 0]].concat();
+    section(&mut sections, 11, &export);
+    sections
 }
 
 /// The first bytes of a component.
@@ -57,7 +70,8 @@ fn giant_function() -> Vec<u8> {
     let targets: String = (1..=BLOCKS).map(|label| format!("{label} ")).collect();
     let branch = format!("(if (local.get 0) (then (br_table {targets} (local.get 0))))");
     let text = format!(
-        "(component (core module (func (param i32) {} {} {})))",
+        "(component (core module (func (param i32) {} {} {}))
+           (instance $model) (export \"glovebox:inference/model@0.1.0\" (instance $model)))",
         "block ".repeat(BLOCKS),
         branch.repeat(1000),
         "end ".repeat(BLOCKS)

@@ -22,28 +22,28 @@ pub enum RequestError {
     #[error("the body did not arrive in time")]
     SlowBody,
     /// The model has as many requests as it may; when to come back.
-    #[error("this model has too many requests waiting; try again later")]
+    #[error("this function has too many requests waiting; try again later")]
     Quota(Duration),
     /// The host has as many requests as it can; when to come back.
     #[error("the host is busy; try again later")]
     Overload(Duration),
     /// The guest trapped.
-    #[error("the model crashed")]
+    #[error("the function crashed")]
     Trap,
     /// The guest needed too much memory.
-    #[error("the model needs more memory than its limit")]
+    #[error("the function needs more memory than its limit")]
     MemoryLimit,
     /// The guest needed too much stack.
-    #[error("the model needs more stack than there is")]
+    #[error("the function needs more stack than there is")]
     StackExhausted,
     /// The guest returned too much.
-    #[error("the model's output is too large")]
+    #[error("the function's output is too large")]
     OutputTooLarge,
     /// The guest needed too much CPU time.
-    #[error("the model needs more CPU time than its limit")]
+    #[error("the function needs more CPU time than its limit")]
     CpuLimit,
     /// The guest needed too many instructions.
-    #[error("the model needs more fuel than its limit")]
+    #[error("the function needs more fuel than its limit")]
     FuelLimit,
     /// The deadline passed.
     #[error("the request took longer than its timeout")]

@@ -58,6 +58,12 @@ impl Glovebox {
         self
     }
 
+    /// With a variable in its environment.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
     /// On the first core only, as `taskset` of util-linux does it.
     pub(crate) fn on_one_core(self) -> Self {
         let mut process = Command::new("taskset");

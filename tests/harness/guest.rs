@@ -16,7 +16,7 @@ const TYPES: [(&str, &str); 6] = [
     ),
     (
         "model-signature",
-        r#"(record (field "inputs" (list $tensor-spec)) (field "outputs" (list $tensor-spec)) (field "media" (list string)))"#,
+        r#"(record (field "inputs" (list $tensor-spec)) (field "outputs" (list $tensor-spec)) (field "media" (list string)) (field "name" string) (field "version" (option string)) (field "properties" (list (tuple string string))))"#,
     ),
     (
         "media",

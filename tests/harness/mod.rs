@@ -10,5 +10,7 @@ pub(crate) mod hostile;
 pub(crate) mod http2;
 pub(crate) mod media;
 pub(crate) mod onnx;
+pub(crate) mod origin;
+pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod wire;

@@ -8,15 +8,18 @@ use std::time::Instant;
 
 use clap::Args;
 use glovebox_protocol::{InferRequest, InferResponse};
+use tokio::runtime::Handle;
 
 use super::Failure;
 use crate::limits::{self, Limits};
 use crate::media;
-use crate::model::package::Package;
+use crate::model::package::{Package, World};
 use crate::model::{Deployer, Model};
 use crate::sandbox::bindings::Media;
 use crate::sandbox::call::{Answer, Call};
 use crate::sandbox::compute::Tenant;
+use crate::sandbox::invoke::Fault;
+use crate::sandbox::wasi::Post;
 use crate::text;
 
 #[derive(Args)]
@@ -44,21 +47,9 @@ struct Input {
 impl Run {
     pub(super) async fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
         let package = Package::open(&self.model)?;
-        let name = package
-            .metadata
-            .as_ref()
-            .map_or("model", |metadata| metadata.name.as_str())
-            .to_owned();
-        let tenant = Tenant {
-            name: "run".into(),
-            weight: 1,
-        };
-        let limits = Limits::generous(limits::RUN_CPU);
-        let model = deployer.deploy(&name, &package, tenant, limits).await?;
-        let answer = match (&self.input.input, &self.input.tensors) {
-            (Some(file), _) => predict(&model, file, self.content_type.as_deref()).await?,
-            (None, Some(file)) => infer(&model, file).await?,
-            (None, None) => return Err("give --input or --tensors".into()),
+        let answer = match package.world()? {
+            World::ModelFunction => self.ask(deployer, &package).await?,
+            World::Http => self.post(deployer, &package).await?,
         };
         let mut stdout = io::stdout().lock();
         stdout.write_all(&answer)?;
@@ -67,6 +58,65 @@ impl Run {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// Calls a model function.
+    async fn ask(&self, deployer: &Deployer, package: &Package) -> Result<Vec<u8>, Failure> {
+        let metadata = package.metadata.as_ref();
+        let name = metadata.map_or("model", |metadata| metadata.name.as_str());
+        let limits = Limits::generous(limits::RUN_CPU);
+        let model = deployer.deploy(name, package, tenant(), limits).await?;
+        match (&self.input.input, &self.input.tensors) {
+            (Some(file), _) => predict(&model, file, self.content_type.as_deref()).await,
+            (None, Some(file)) => infer(&model, file).await,
+            (None, None) => Err("give --input or --tensors".into()),
+        }
+    }
+
+    /// Posts to the front of a model.
+    async fn post(&self, deployer: &Deployer, package: &Package) -> Result<Vec<u8>, Failure> {
+        let Some(metadata) = &package.metadata else {
+            return Err(
+                "the component speaks HTTP and names no model; serve it with `glovebox up --from`"
+                    .into(),
+            );
+        };
+        let (file, call) = match (&self.input.input, &self.input.tensors) {
+            (Some(file), _) => (file, "predict"),
+            (None, Some(file)) => (file, "infer"),
+            (None, None) => return Err("give --input or --tensors".into()),
+        };
+        let content_type = self.content_type.as_deref();
+        let post = Post {
+            path: format!("/v2/models/{}/{call}", metadata.name),
+            content_type: content_type
+                .unwrap_or_else(|| media::content_type(file))
+                .to_owned(),
+            body: read(file)?,
+        };
+        deployer.sandbox.restart(&Handle::current())?;
+        let (limits, world) = (Limits::generous(limits::RUN_CPU), Default::default());
+        let function = deployer.deploy_http(&metadata.name, package, world, tenant(), limits)?;
+        let (status, body) = function.handler.post(post).await.outcome.map_err(explain)?;
+        match status {
+            200 => Ok(body.into()),
+            _ => Err(format!(
+                "{status}: {}",
+                text::escape(&String::from_utf8_lossy(&body))
+            )
+            .into()),
+        }
+    }
+}
+
+fn tenant() -> Tenant {
+    Tenant {
+        name: "run".into(),
+        weight: 1,
+    }
+}
+
+fn explain(fault: Fault) -> Failure {
+    text::escape(&fault.to_string()).into()
 }
 
 async fn predict(
@@ -113,9 +163,7 @@ async fn infer(model: &Model, file: &Path) -> Result<Vec<u8>, Failure> {
 async fn call(model: &Model, call: Call) -> Result<Answer, Failure> {
     let deadline = Instant::now() + model.function.limits().timeout;
     let finished = model.function.invoke(call, deadline, ()).await;
-    finished
-        .outcome
-        .map_err(|fault| text::escape(&fault.to_string()).into())
+    finished.outcome.map_err(explain)
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

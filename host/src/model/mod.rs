@@ -68,7 +68,9 @@ pub enum DeployError {
     )]
     Unsupported(Vec<String>),
     /// Its exports.
-    #[error("the component does not export `glovebox:inference/model`: {0}")]
+    #[error(
+        "the component does not fit this host: {0}; if another version of glovebox packed it, pack it again"
+    )]
     World(String),
     /// Its memory limit is below what it starts with.
     #[error(

@@ -83,7 +83,9 @@ pub enum PackageError {
         source: Box<PackageError>,
     },
     /// Another kind of file.
-    #[error("not a wasm component but {0}; make one with `glovebox pack`")]
+    #[error(
+        "not a wasm component but {0}; make one with `glovebox pack`, or build for wasm32-wasip2"
+    )]
     NotAComponent(&'static str),
     /// Broken.
     #[error("not a valid wasm component: {}", text::escape(&.0.to_string()))]

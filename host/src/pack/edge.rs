@@ -95,8 +95,8 @@ pub async fn measure(
         let request = post.path.clone();
         let Finished { outcome, usage } = function.handler.post(post).await;
         let reason = match outcome {
-            Ok(200) => None,
-            Ok(status) => Some(format!("its status is {status}")),
+            Ok((200, _)) => None,
+            Ok((status, _)) => Some(format!("its status is {status}")),
             Err(fault) => Some(text::escape(&fault.to_string())),
         };
         match reason {
@@ -145,8 +145,11 @@ fn requests(
     examples.iter().map(post).collect()
 }
 
-/// A request of zeros, open dimensions being 1.
-fn zeros(name: &str, signature: &Signature) -> Result<Post, EdgeError> {
+/// A request of zeros to the model `name`, open dimensions being 1.
+///
+/// # Errors
+/// One of its inputs has no form in JSON.
+pub fn zeros(name: &str, signature: &Signature) -> Result<Post, EdgeError> {
     let path = format!("/v2/models/{name}/infer");
     let inputs = signature.inputs.iter().map(|spec| {
         let shape: Vec<u64> = spec

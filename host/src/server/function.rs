@@ -2,23 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use glovebox_protocol::rest::Refusal;
-use hyper::Method;
 use hyper::header::{HOST, HeaderValue};
-use tokio::sync::oneshot;
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Method, Uri};
 
 use super::answer::{self, REQUEST_ID};
 use super::application::Target;
 use super::body;
 use super::spin::{self, Reached};
 use super::state::State;
-use super::streaming::{self, Progress, Streaming};
+use super::streaming::{self, Fate, Streaming, Watch};
 use crate::admission::Memory;
 use crate::error::RequestError;
 use crate::model::http::HttpFunction;
@@ -54,8 +53,7 @@ struct Rest {
     function: Arc<HttpFunction>,
     id: String,
     handling: Handling,
-    progress: Arc<Progress>,
-    tell: oneshot::Sender<bool>,
+    watch: Watch,
     record: Record,
 }
 
@@ -85,34 +83,39 @@ pub(super) fn prepare(
     matched: &Match<'_, '_, Target>,
 ) -> Result<(), RequestError> {
     let invalid = |problem: &str| Refusal::InvalidRequest(problem.to_owned());
-    let authority = authority(request).ok_or_else(|| invalid("the header host is missing"))?;
+    let authority =
+        authority(request).ok_or_else(|| invalid("the header host must name one host"))?;
     let uri = request.uri().clone();
     let reached = Reached {
-        authority: &authority,
+        authority: authority.as_str(),
         uri: &uri,
         client: request.extensions().get::<Client>().map(|client| client.0),
     };
     spin::set_headers(request.headers_mut(), matched, &reached)
         .map_err(|_| invalid("the path has characters that no header takes"))?;
     let mut parts = uri.into_parts();
-    parts.scheme = Some(hyper::http::uri::Scheme::HTTP);
-    parts.authority = Some(
-        authority
-            .parse()
-            .map_err(|_| invalid("the header host names no host"))?,
-    );
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
     *request.uri_mut() =
-        hyper::Uri::from_parts(parts).map_err(|_| invalid("the request names no path"))?;
+        Uri::from_parts(parts).map_err(|_| invalid("the request names no path"))?;
     Ok(())
 }
 
-fn authority(request: &Request) -> Option<String> {
-    let of_uri = request.uri().authority().map(ToString::to_string);
-    let of_header = || {
-        let host = request.headers().get(HOST)?.to_str().ok()?;
-        Some(host.to_owned())
+/// Whom a request is for: one host, perhaps with a port, and no user.
+fn authority(request: &Request) -> Option<Authority> {
+    let authority = match request.uri().authority() {
+        Some(authority) => authority.clone(),
+        None => {
+            let mut hosts = request.headers().get_all(HOST).iter();
+            let (host, None) = (hosts.next()?, hosts.next()) else {
+                return None;
+            };
+            host.to_str().ok()?.parse().ok()?
+        }
     };
-    of_uri.or_else(of_header)
+    let has_port = authority.as_str().len() > authority.host().len();
+    let is_plain = !authority.as_str().contains('@') && !authority.host().is_empty();
+    (is_plain && (!has_port || authority.port_u16().is_some())).then_some(authority)
 }
 
 impl Exchange {
@@ -177,63 +180,62 @@ impl Exchange {
             memory,
             only_head,
         } = begun;
-        let (parts, body) = head.into_parts();
         let most = self.function.handler.limits().output;
-        let (streaming, progress, tell) = Streaming::new(body, &parts.headers, most, memory);
-        progress.complete.fetch_or(only_head, Relaxed);
+        let (answer, watch) = Streaming::new(head, only_head, most, memory);
         let rest = Rest {
             function: self.function,
             id: self.id,
             handling,
-            progress,
-            tell,
+            watch,
             record,
         };
         tokio::spawn(rest.run());
-        Response::from_parts(parts, Body::new(streaming))
+        answer.map(Body::new)
     }
 }
 
 impl Rest {
     /// Lets the guest work until it returns, unless its client goes away before it has all.
-    async fn run(self) {
-        let Self {
-            function,
-            id,
-            mut handling,
-            progress,
-            mut tell,
-            mut record,
-        } = self;
+    async fn run(mut self) {
+        let Watch { verdict, mut fate } = self.watch;
+        let mut known = None;
         let ended = tokio::select! {
             biased;
-            ended = handling.end() => Some(ended),
-            () = given_up(&mut tell, &progress) => None,
+            ended = self.handling.end() => Some(ended),
+            early = &mut fate => {
+                known = early.ok();
+                match known {
+                    Some(Fate::Delivered) => Some(self.handling.end().await),
+                    _ => None,
+                }
+            }
         };
-        // The guest gets no further: what it has used is known.
-        record.usage(handling.usage());
-        let is_well = matches!(ended, Some(Ok(())));
-        record.outcome(match ended {
-            _ if progress.too_large.load(Relaxed) => RequestError::OutputTooLarge.code().0,
-            None => "cancelled",
-            Some(Ok(())) => {
-                log_console(&function, &id, &handling);
-                "ok"
+        // It gets no further: what it has used is known.
+        self.record.usage(self.handling.usage());
+        let _ = verdict.send(matches!(ended, Some(Ok(()))));
+        let fate = match known {
+            Some(fate) => fate,
+            None => fate.await.unwrap_or(Fate::GivenUp),
+        };
+        let fault = match (ended, fate) {
+            (_, Fate::TooLarge) => Some(Fault::OutputTooLarge),
+            (Some(Err(fault)), _) => Some(fault),
+            (_, Fate::Broken) => Some(Fault::BadOutput("the body broke off".into())),
+            _ => None,
+        };
+        let (function, id) = (&self.function, &self.id);
+        match fault {
+            Some(fault) => {
+                log(function, id, &fault, &self.handling);
+                self.record.outcome(RequestError::from(fault).code().0);
             }
-            Some(Err(fault)) => {
-                log(&function, &id, &fault, &handling);
-                RequestError::from(fault).code().0
+            None if fate == Fate::Delivered => {
+                log_console(function, id, &self.handling);
+                self.record.outcome("ok");
             }
-        });
-        let _ = tell.send(is_well);
-    }
-}
-
-/// Waits until nobody reads the body any more although there is more to come.
-async fn given_up(tell: &mut oneshot::Sender<bool>, progress: &Progress) {
-    tell.closed().await;
-    if progress.complete.load(Relaxed) {
-        std::future::pending().await
+            // The record's own word for it: the client went away.
+            None => {}
+        }
     }
 }
 

@@ -3,19 +3,18 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use axum::body::HttpBody;
 use bytes::Bytes;
-use hyper::HeaderMap;
 use hyper::body::Frame;
 use hyper::header::CONTENT_LENGTH;
+use hyper::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::admission::Memory;
 use crate::limits;
-use crate::sandbox::wasi::Body as GuestBody;
+use crate::sandbox::wasi::{Body as GuestBody, Response};
 
 /// A guest's body, within its limit. It ends well only if its guest does: a guest that is stopped
 /// must not look like one that has finished.
@@ -27,51 +26,82 @@ pub(super) struct Streaming {
     declared: Option<u64>,
     /// Whether the guest has ended well, once that is known.
     verdict: oneshot::Receiver<bool>,
-    progress: Arc<Progress>,
+    fate: Fate,
+    tell: Option<oneshot::Sender<Fate>>,
     _memory: Arc<Memory>,
 }
 
-/// What is known about a body on its way.
-#[derive(Default)]
-pub(super) struct Progress {
-    /// All that was declared has been sent, or nothing will be.
-    pub(super) complete: AtomicBool,
+/// What becomes of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nobody reads it any more although there is more to come.
+    GivenUp,
+    /// All of it has been handed over.
+    Delivered,
     /// The guest has sent more than it may.
-    pub(super) too_large: AtomicBool,
+    TooLarge,
+    /// The guest has broken it off, or sent another length than it declared.
+    Broken,
+}
+
+/// The other end of a body: what its guest's watcher says and hears.
+pub(super) struct Watch {
+    /// Takes whether the guest has ended well.
+    pub(super) verdict: oneshot::Sender<bool>,
+    /// Gives what has become of the body, when nobody has it any more.
+    pub(super) fate: oneshot::Receiver<Fate>,
 }
 
 impl Streaming {
-    /// Begins to deliver `body`, of which `headers` tell the length, at most `most` bytes.
+    /// Takes the body of `answer`, of at most `most` bytes; none of it is read if `only_head`.
     pub(super) fn new(
-        body: GuestBody,
-        headers: &HeaderMap,
+        answer: Response,
+        only_head: bool,
         most: limits::Bytes,
         memory: Arc<Memory>,
-    ) -> (Self, Arc<Progress>, oneshot::Sender<bool>) {
-        let (tell, verdict) = oneshot::channel();
-        let progress = Arc::new(Progress::default());
+    ) -> (hyper::Response<Self>, Watch) {
+        let ((say, verdict), (tell, fate)) = (oneshot::channel(), oneshot::channel());
+        let (head, body) = answer.into_parts();
+        let declared = declared(&head.headers);
+        let is_empty = matches!(
+            head.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
         let streaming = Self {
             body,
             room: most.0,
-            declared: declared(headers),
+            declared,
             verdict,
-            progress: Arc::clone(&progress),
+            fate: match only_head || is_empty || declared == Some(0) {
+                true => Fate::Delivered,
+                false => Fate::GivenUp,
+            },
+            tell: Some(tell),
             _memory: memory,
         };
-        (streaming, progress, tell)
+        let watch = Watch { verdict: say, fate };
+        (hyper::Response::from_parts(head, streaming), watch)
     }
 
     fn count(&mut self, bytes: u64) -> io::Result<()> {
         let Some(room) = self.room.checked_sub(bytes) else {
-            self.progress.too_large.store(true, Relaxed);
+            self.fate = Fate::TooLarge;
             return Err(io::Error::other("the answer is too large"));
         };
         self.room = room;
         self.declared = self.declared.map(|left| left.saturating_sub(bytes));
         if self.declared == Some(0) {
-            self.progress.complete.store(true, Relaxed);
+            self.fate = Fate::Delivered;
         }
         Ok(())
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            let _ = tell.send(self.fate);
+        }
     }
 }
 
@@ -93,11 +123,14 @@ impl HttpBody for Streaming {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 Poll::Ready(Some(self.count(bytes).map(|()| frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(io::Error::other(format!("{error:?}"))))),
+            Some(Err(error)) => {
+                self.fate = Fate::Broken;
+                Poll::Ready(Some(Err(io::Error::other(format!("{error:?}")))))
+            }
             // Also the body of a guest that was stopped ends here.
             None => match ready!(Pin::new(&mut self.verdict).poll(context)) {
                 Ok(true) => {
-                    self.progress.complete.store(true, Relaxed);
+                    self.fate = Fate::Delivered;
                     Poll::Ready(None)
                 }
                 _ => Poll::Ready(Some(Err(io::Error::other("the guest failed")))),

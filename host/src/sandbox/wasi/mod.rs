@@ -145,8 +145,8 @@ pub struct Post {
 }
 
 impl Handler {
-    /// Posts a body and waits for the whole answer; its status.
-    pub async fn post(&self, post: Post) -> Finished<u16> {
+    /// Posts a body and waits for the whole answer: its status and its body.
+    pub async fn post(&self, post: Post) -> Finished<(u16, Bytes)> {
         let request = hyper::Request::post(format!("http://localhost{}", post.path))
             .header(CONTENT_TYPE, post.content_type)
             .header(CONTENT_LENGTH, post.body.len())
@@ -201,13 +201,13 @@ impl Handling {
         self.invocation.wait(&mut self.outcome).await
     }
 
-    /// The status, when the whole answer was there and the guest has returned.
-    async fn whole(&mut self) -> Result<u16, Fault> {
+    /// The whole answer, when the guest has returned.
+    async fn whole(&mut self) -> Result<(u16, Bytes), Fault> {
         let head = self.head().await?;
         let status = head.status().as_u16();
         let (body, ended) = tokio::join!(head.into_body().collect(), self.end());
-        body.map_err(|error| Fault::BadOutput(format!("{error:?}")))?;
-        ended.map(|()| status)
+        let body = body.map_err(|error| Fault::BadOutput(format!("{error:?}")))?;
+        ended.map(|()| (status, body.to_bytes()))
     }
 
     /// What it has cost so far.

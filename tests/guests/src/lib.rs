@@ -1,0 +1,4 @@
+//! Components that the scenario tests serve, in the form in which users deploy theirs.
+
+/// An HTTP component made with the SDK of Spin; `probe/src/lib.rs` says what it does.
+pub const PROBE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/probe.wasm"));
