@@ -36,21 +36,15 @@ use std::fs;
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use glovebox::admission::Admission;
 use glovebox::limits::Limits;
-use glovebox::memory::Budget;
 use glovebox::model::package::Package;
-use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
 use glovebox::sandbox::call::Call;
 use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::engine::Metering;
-use glovebox::server::Server;
-use glovebox::server::state::State;
 
 use common::{exchange, pack};
 
@@ -100,7 +94,7 @@ async fn run() {
     println!(
         "\nhttp, {HTTP_CLIENTS} closed-loop clients, median of {HTTP_ROUNDS} rounds taken in turns"
     );
-    http(small, tiny).await;
+    http(&deployer, small, tiny).await;
 }
 
 async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
@@ -142,10 +136,8 @@ async fn instances(name: &str, model: &Model) {
     );
 }
 
-async fn http(wine: Model, tiny: Model) {
-    let admission = Admission::new(Budget::available().unwrap(), []);
-    let state = Arc::new(State::new(Registry::new([wine, tiny]), admission));
-    let server = Server::bind(([127, 0, 0, 1], 0).into(), state).unwrap();
+async fn http(deployer: &Deployer, wine: Model, tiny: Model) {
+    let server = common::server(deployer, [wine, tiny], []);
     let address = server.address().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let served = tokio::spawn(server.serve(async move {

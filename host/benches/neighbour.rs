@@ -42,19 +42,13 @@ mod common;
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glovebox::admission::Admission;
 use glovebox::limits::{Bytes, Limits};
-use glovebox::memory::Budget;
 use glovebox::model::package::Package;
-use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
 use glovebox::sandbox::call::Call;
 use glovebox::sandbox::compute::Tenant;
-use glovebox::server::Server;
-use glovebox::server::state::State;
 
 use common::exchange;
 
@@ -81,9 +75,7 @@ async fn main() {
         let name = format!("bad-{index}");
         models.push(deploy(&deployer, &name, "bad", bodies::SPIN, loops).await);
     }
-    let admission = Admission::new(Budget::available().unwrap(), ["good", "bad"]);
-    let state = Arc::new(State::new(Registry::new(models), admission));
-    let server = Server::bind(([127, 0, 0, 1], 0).into(), state).unwrap();
+    let server = common::server(&deployer, models, ["good", "bad"]);
     let address = server.address().unwrap();
     tokio::spawn(server.serve(std::future::pending()));
     println!("\nneighbour: {REQUESTS} requests, one after the other");

@@ -56,19 +56,13 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glovebox::admission::Admission;
 use glovebox::limits::Limits;
-use glovebox::memory::Budget;
 use glovebox::model::package::Package;
-use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
 use glovebox::sandbox::call::Call;
 use glovebox::sandbox::compute::Tenant;
-use glovebox::server::Server;
-use glovebox::server::state::State;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -131,9 +125,7 @@ async fn serve() -> SocketAddr {
     let model = deploy(&deployer, dir.path(), rounds as u64).await;
     let work = cpu(&model).await;
     println!("{:.1} ms of CPU time a request", work.as_secs_f64() * 1e3);
-    let admission = Admission::new(Budget::available().unwrap(), []);
-    let state = Arc::new(State::new(Registry::new([model]), admission));
-    let server = Server::bind(([127, 0, 0, 1], 0).into(), state).unwrap();
+    let server = common::server(&deployer, [model], []);
     let address = server.address().unwrap();
     tokio::spawn(server.serve(std::future::pending()));
     address

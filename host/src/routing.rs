@@ -192,6 +192,12 @@ impl Segment {
     }
 }
 
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
 impl<T> Table<T> {
     /// A table of these routes. Of two that take the same paths, the first one is found.
     pub fn new(mut entries: Vec<(Pattern, T)>) -> Self {

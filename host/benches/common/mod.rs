@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use glovebox::admission::Admission;
 use glovebox::compile::{self, Compiler};
 use glovebox::limits::{self, Bytes, Limits};
-use glovebox::model::Deployer;
+use glovebox::memory::Budget;
+use glovebox::model::registry::Registry;
+use glovebox::model::{Deployer, Model};
 use glovebox::pack::Packer;
 use glovebox::pack::config::ModelConfig;
 use glovebox::sandbox::Sandbox;
+use glovebox::server::Server;
+use glovebox::server::application::Application;
+use glovebox::server::state::State;
 use glovebox::worker::Worker;
 
 /// A host's sandbox and a compiler whose cache is in `dir`.
@@ -28,6 +34,18 @@ pub fn deployer(dir: &Path) -> Deployer {
         sandbox,
         compiler: Arc::new(compiler),
     }
+}
+
+/// Binds a free port in front of models of `deployer`, which `tenants` share.
+pub fn server<'a>(
+    deployer: &Deployer,
+    models: impl IntoIterator<Item = Model>,
+    tenants: impl IntoIterator<Item = &'a str>,
+) -> Server {
+    let admission = Admission::new(Budget::available().unwrap(), tenants);
+    let (registry, sandbox) = (Registry::new(models), Arc::clone(&deployer.sandbox));
+    let state = State::new(registry, Application::default(), admission, sandbox);
+    Server::bind(([127, 0, 0, 1], 0).into(), Arc::new(state)).unwrap()
 }
 
 /// The bundled model of trees.

@@ -11,6 +11,7 @@ use crate::model::http::HttpFunction;
 use crate::routing::Table;
 
 /// What a manifest serves beside models.
+#[derive(Default)]
 pub struct Application {
     /// The application's name.
     pub name: String,
