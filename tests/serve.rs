@@ -197,3 +197,20 @@ fn a_component_of_another_hand_is_served_too() {
     assert_eq!(answer.header("content-type"), "text/plain");
     fs::remove_dir_all(file.parent().unwrap()).unwrap();
 }
+
+#[test]
+fn a_version_in_the_path_must_be_the_model_s_own() {
+    let host = both();
+    let client = host.client();
+    let about = client.get("/v2/models/digits/versions/1").ok();
+    assert_eq!(about, client.get("/v2/models/digits").ok());
+    assert_eq!(client.get("/v2/models/digits/versions/1/ready").status, 200);
+    for path in ["", "/ready"] {
+        let answer = client.get(&format!("/v2/models/digits/versions/2{path}"));
+        let error = answer.error(404, "unknown_model");
+        assert!(error.contains("version \"2\""), "{error}");
+    }
+    client
+        .get("/v2/models/digits/versions/")
+        .error(404, "unknown_path");
+}

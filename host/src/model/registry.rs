@@ -27,10 +27,24 @@ impl Registry {
     ///
     /// # Errors
     /// There is none.
-    pub fn get(&self, name: &str) -> Result<&Arc<Model>, RequestError> {
+    fn get(&self, name: &str) -> Result<&Arc<Model>, RequestError> {
         self.models
             .get(name)
             .ok_or_else(|| Refusal::unknown_model(name).into())
+    }
+
+    /// The model of this name, if it is of this version or none is asked for.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn version(&self, name: &str, version: Option<&str>) -> Result<&Arc<Model>, RequestError> {
+        let model = self.get(name)?;
+        match version {
+            Some(version) if model.version() != Some(version) => {
+                Err(Refusal::unknown_version(version).into())
+            }
+            _ => Ok(model),
+        }
     }
 
     /// All models, by name.

@@ -42,12 +42,13 @@ struct Inference {
 /// Answers a request and leaves exactly one record of it.
 pub(super) async fn answer(
     state: Arc<State>,
-    name: String,
+    name: &str,
+    version: Option<&str>,
     kind: Kind,
     request: Request,
 ) -> Response {
     let (accepted, id) = (Instant::now(), state.request_ids.next());
-    let mut response = match state.registry.get(&name) {
+    let mut response = match state.registry.version(name, version) {
         Err(error) => {
             body::discard(request).await;
             answer::error(&error, &id)

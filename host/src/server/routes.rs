@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, Request, State as Shared};
-use axum::http::request::Parts;
+use axum::extract::{Request, State as Shared};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
-use glovebox_protocol::rest::Refusal;
+use axum::routing::{MethodRouter, get};
+use glovebox_protocol::rest::{self, Call, Endpoint, Refusal};
 use glovebox_protocol::{
     ModelList, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady,
 };
-use hyper::header::{CONNECTION, HeaderValue};
-use hyper::{StatusCode, Uri, Version};
+use hyper::header::{ALLOW, CONNECTION, HeaderValue};
+use hyper::{Method, StatusCode, Version};
 use serde_json::json;
 
 use super::application::{Application, Target};
@@ -31,28 +30,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/healthz", only_get(live))
         .route("/readyz", only_get(ready))
         .route("/metrics", only_get(metrics))
-        .route("/v2", only_get(server_metadata))
-        .route("/v2/", only_get(server_metadata))
-        .route("/v2/health/live", only_get(live))
-        .route("/v2/health/ready", only_get(ready))
-        .route("/v2/models", only_get(models))
-        .route(
-            "/v2/models/{model}",
-            get(model_metadata).fallback(wrong_method),
-        )
-        .route(
-            "/v2/models/{model}/ready",
-            get(model_ready).fallback(wrong_method),
-        )
-        .route(
-            "/v2/models/{model}/infer",
-            post(infer).fallback(wrong_method),
-        )
-        .route(
-            "/v2/models/{model}/predict",
-            post(predict).fallback(wrong_method),
-        )
-        .fallback(unknown_path)
+        .fallback(protocol)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&state),
             manifest_first,
@@ -128,18 +106,45 @@ async fn close_when_draining(Shared(state): App, request: Request, next: Next) -
 
 type App = Shared<Arc<State>>;
 
-/// The model's name in the path.
-struct Name(String);
-
-impl FromRequestParts<Arc<State>> for Name {
-    type Rejection = Response;
-
-    /// A name that is no text is no model's name: the answer is the same as for any other path.
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Response> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path(name)) => Ok(Self(name)),
-            Err(_) => Err(unknown_path(Shared(Arc::clone(state)), parts.uri.clone()).await),
+/// The paths of the protocol.
+async fn protocol(Shared(state): App, request: Request) -> Response {
+    let path = request.uri().path();
+    let Some(endpoint) = Endpoint::parse(path) else {
+        return refuse(&state, &Refusal::unknown_path(path).into());
+    };
+    if !takes(endpoint.method(), request.method()) {
+        let mut response = refuse(&state, &Refusal::MethodNotAllowed.into());
+        let allowed = HeaderValue::from_static(endpoint.method().allow());
+        response.headers_mut().insert(ALLOW, allowed);
+        return response;
+    }
+    match endpoint {
+        Endpoint::Server => server_metadata(),
+        Endpoint::Live => live(Shared(state)).await,
+        Endpoint::Ready => ready(Shared(state)).await,
+        Endpoint::Models => models(&state),
+        Endpoint::Model {
+            name,
+            version,
+            call,
+        } => {
+            let version = version.as_deref();
+            match call {
+                Call::Describe => with_model(&state, &name, version, describe),
+                Call::Ready => with_model(&state, &name, version, model_ready),
+                Call::Infer => inference::answer(state, &name, version, Kind::Infer, request).await,
+                Call::Predict => {
+                    inference::answer(state, &name, version, Kind::Predict, request).await
+                }
+            }
         }
+    }
+}
+
+fn takes(method: rest::Method, request: &Method) -> bool {
+    match method {
+        rest::Method::Get => [Method::GET, Method::HEAD].contains(request),
+        rest::Method::Post => request == Method::POST,
     }
 }
 
@@ -177,7 +182,7 @@ async fn metrics(Shared(state): App) -> Response {
     )
 }
 
-async fn server_metadata(_: App) -> Response {
+fn server_metadata() -> Response {
     answer::json(&ServerMetadata {
         name: "glovebox".into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -185,7 +190,7 @@ async fn server_metadata(_: App) -> Response {
     })
 }
 
-async fn models(Shared(state): App) -> Response {
+fn models(state: &State) -> Response {
     let models = state.registry.iter().map(|model| &model.name);
     let functions = state.application.functions.iter();
     let inside = functions.filter_map(|function| Some(&function.metadata.as_ref()?.name));
@@ -194,40 +199,27 @@ async fn models(Shared(state): App) -> Response {
     })
 }
 
-async fn model_metadata(Shared(state): App, Name(name): Name) -> Response {
-    with_model(&state, &name, |model| answer::json(&describe(model)))
-}
-
-async fn model_ready(Shared(state): App, Name(name): Name) -> Response {
-    with_model(&state, &name, |model| {
-        answer::json(&ModelReady {
-            name: model.name.clone(),
-            ready: true,
-        })
-    })
-}
-
-async fn infer(state: App, name: Name, request: Request) -> Response {
-    inference::answer(state.0, name.0, Kind::Infer, request).await
-}
-
-async fn predict(state: App, name: Name, request: Request) -> Response {
-    inference::answer(state.0, name.0, Kind::Predict, request).await
-}
-
-async fn unknown_path(Shared(state): App, uri: Uri) -> Response {
-    refuse(&state, &Refusal::unknown_path(uri.path()).into())
-}
-
 async fn wrong_method(Shared(state): App, _: Request<Body>) -> Response {
     refuse(&state, &Refusal::MethodNotAllowed.into())
 }
 
-fn with_model(state: &State, name: &str, respond: impl FnOnce(&Model) -> Response) -> Response {
-    match state.registry.get(name) {
+fn with_model(
+    state: &State,
+    name: &str,
+    version: Option<&str>,
+    respond: fn(&Model) -> Response,
+) -> Response {
+    match state.registry.version(name, version) {
         Ok(model) => respond(model),
         Err(error) => refuse(state, &error),
     }
+}
+
+fn model_ready(model: &Model) -> Response {
+    answer::json(&ModelReady {
+        name: model.name.clone(),
+        ready: true,
+    })
 }
 
 fn refuse(state: &State, error: &RequestError) -> Response {
@@ -239,7 +231,7 @@ fn refuse(state: &State, error: &RequestError) -> Response {
     response
 }
 
-fn describe(model: &Model) -> ModelMetadata {
+fn describe(model: &Model) -> Response {
     let metadata = model.metadata.as_ref();
     let properties = [
         (
@@ -253,5 +245,11 @@ fn describe(model: &Model) -> ModelMetadata {
     ];
     let properties = properties.into_iter();
     let properties = properties.filter_map(|(key, value)| Some((key.to_owned(), value?)));
-    ModelMetadata::describe(&model.name, model.version(), &model.signature, properties)
+    let (name, version) = (&model.name, model.version());
+    answer::json(&ModelMetadata::describe(
+        name,
+        version,
+        &model.signature,
+        properties,
+    ))
 }

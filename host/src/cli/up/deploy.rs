@@ -22,6 +22,7 @@ use crate::sandbox::wasi::outbound::{Network, Outbound};
 use crate::server::application::{Application, StaticAnswer, Target};
 use crate::server::routes::is_reserved;
 use crate::server::state::State;
+use crate::text;
 
 /// Everything that is served, and what of the machine it needs.
 pub(super) struct Loaded {
@@ -201,6 +202,7 @@ impl<'a> Loading<'a> {
                 let function = Arc::new(deployed);
                 self.functions.push(Arc::clone(&function));
                 for route in routes {
+                    warn_of_another_name(route, &function);
                     self.route(route, Target::Function(Arc::clone(&function)))?;
                 }
                 Ok(())
@@ -294,6 +296,23 @@ fn own_path(route: &Pattern, component: &Component) -> Result<(), Failure> {
          with --http"
     )
     .into())
+}
+
+/// A front answers for the name that its model has, whatever its component is called.
+fn warn_of_another_name(route: &Pattern, function: &HttpFunction) {
+    let Some(metadata) = &function.metadata else {
+        return;
+    };
+    let named = route.matched().strip_prefix("/v2/models/");
+    let named = named.and_then(|rest| rest.split('/').next());
+    if let Some(other) = named.filter(|named| *named != metadata.name) {
+        tracing::warn!(
+            component = function.id,
+            route = text::escape(other),
+            model = text::escape(&metadata.name),
+            "the route names another model than the one inside: packed models answer to their own name"
+        );
+    }
 }
 
 /// A model function sees nothing, so nothing can be given to it.
