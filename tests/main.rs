@@ -28,6 +28,7 @@ mod pack;
 mod refusals;
 mod serve;
 mod sharing;
+mod siblings;
 mod spin;
 mod tidy;
 mod up;

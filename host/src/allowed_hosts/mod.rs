@@ -40,6 +40,8 @@ enum Host {
     Below(String),
     Name(String),
     Network(IpNet),
+    /// A component of the same application, or any of them.
+    Component(Option<String>),
 }
 
 /// Why an entry cannot be allowed. It quotes nothing of the entry: that can hold secrets.
@@ -54,9 +56,9 @@ pub enum EntryError {
     /// What names no host.
     #[error("it has a user, a path, a query or a fragment; write scheme://host:port only")]
     MoreThanHost,
-    /// What Spin calls service chaining.
+    /// The application as a whole, or a component by another scheme than http.
     #[error(
-        "calls to components of the same application (self, *.spin.internal) are not supported; call its public address, or compose the components"
+        "within the application only components can be called: write http://<component>.spin.internal"
     )]
     Internal,
     /// A host that is none.
@@ -75,6 +77,8 @@ pub enum EntryError {
     NoPort,
 }
 
+/// What the names of components end with.
+const INTERNAL: &str = ".spin.internal";
 const ALL_PORTS: Range<u32> = 1..0x1_0000;
 
 impl AllowedHosts {
@@ -90,6 +94,19 @@ impl AllowedHosts {
     /// Whether nobody may be called.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether anybody outside of the application may be called.
+    pub fn leads_out(&self) -> bool {
+        self.entries.iter().any(Entry::leads_out)
+    }
+
+    /// The components of the same application that entries name.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter_map(|entry| match &entry.host {
+            Host::Component(Some(id)) => Some(id.as_str()),
+            _ => None,
+        })
     }
 
     /// Whether this may be called; the host is a name, or an address with or without brackets.
@@ -112,7 +129,7 @@ impl AllowedHosts {
     /// The ports that may be called, if they are only a few.
     pub fn ports(&self) -> Option<Vec<u16>> {
         let mut ports = Vec::new();
-        for entry in &self.entries {
+        for entry in self.entries.iter().filter(|entry| entry.leads_out()) {
             if entry.ports.len() > limits::NAMED_PORTS {
                 return None;
             }
@@ -152,12 +169,20 @@ impl Entry {
             return Err(EntryError::MoreThanHost);
         }
         let (host, port) = host_and_port(rest)?;
+        let host = Host::parse(host)?;
+        if matches!(host, Host::Component(_)) && (scheme != Scheme::Http || port.is_some()) {
+            return Err(EntryError::Internal);
+        }
         Ok(Self {
             written: written.to_owned(),
             scheme,
-            host: Host::parse(host)?,
+            host,
             ports: ports(port, scheme)?,
         })
+    }
+
+    fn leads_out(&self) -> bool {
+        !matches!(self.host, Host::Component(_))
     }
 
     fn has_port(&self, port: u16) -> bool {
@@ -187,6 +212,16 @@ impl Scheme {
 enum Called {
     Address(IpAddr),
     Name(String),
+    /// A component of the same application.
+    Component(String),
+}
+
+/// The component of the same application that a host's name stands for, as Spin names them.
+pub fn component(host: &str) -> Option<String> {
+    match Called::new(host) {
+        Called::Component(id) => Some(id),
+        _ => None,
+    }
 }
 
 impl Called {
@@ -198,7 +233,14 @@ impl Called {
         let host = host.strip_suffix('.').unwrap_or(host);
         match host.parse::<IpAddr>() {
             Ok(address) => Self::Address(address.to_canonical()),
-            Err(_) => Self::Name(host.to_ascii_lowercase()),
+            Err(_) => Self::named(host.to_ascii_lowercase()),
+        }
+    }
+
+    fn named(host: String) -> Self {
+        match host.strip_suffix(INTERNAL) {
+            Some(component) => Self::Component(component.to_owned()),
+            None => Self::Name(host),
         }
     }
 }
@@ -219,7 +261,10 @@ impl Host {
             return Err(EntryError::MoreThanHost);
         }
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        if is_internal(&name) {
+        if let Some(component) = name.strip_suffix(INTERNAL) {
+            return Self::component(component);
+        }
+        if matches!(name.as_str(), "self" | "self.alt" | "spin.internal") {
             return Err(EntryError::Internal);
         }
         match name.strip_prefix("*.") {
@@ -230,8 +275,19 @@ impl Host {
         }
     }
 
+    fn component(id: &str) -> Result<Self, EntryError> {
+        match id {
+            "*" => Ok(Self::Component(None)),
+            _ if is_name(id) && !id.contains('.') => Ok(Self::Component(Some(id.to_owned()))),
+            _ => Err(EntryError::Internal),
+        }
+    }
+
     fn allows(&self, host: &Called) -> bool {
         match (self, host) {
+            (Self::Component(None), Called::Component(_)) => true,
+            (Self::Component(Some(id)), Called::Component(called)) => id == called,
+            (Self::Component(_), _) | (_, Called::Component(_)) => false,
             (Self::Any, _) => true,
             (Self::Below(end), Called::Name(name)) => name
                 .strip_suffix(end.as_str())
@@ -249,13 +305,9 @@ impl Host {
                 network.contains(&address) || network.contains(&address.to_canonical())
             }
             Self::Name(name) => name == "localhost" && address.to_canonical().is_loopback(),
-            Self::Any | Self::Below(_) => false,
+            Self::Any | Self::Below(_) | Self::Component(_) => false,
         }
     }
-}
-
-fn is_internal(name: &str) -> bool {
-    matches!(name, "self" | "self.alt" | "spin.internal") || name.ends_with(".spin.internal")
 }
 
 fn is_name(name: &str) -> bool {

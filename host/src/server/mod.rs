@@ -15,6 +15,7 @@ mod function;
 mod inference;
 mod pace;
 pub mod routes;
+mod siblings;
 mod spin;
 pub mod state;
 mod streaming;

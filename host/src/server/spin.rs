@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use hyper::header::{HeaderName, HeaderValue, InvalidHeaderValue};
-use hyper::{HeaderMap, Uri};
+use hyper::{HeaderMap, Request, Uri};
 
 use crate::routing::Match;
 
@@ -23,14 +23,7 @@ pub(super) fn set_headers<T>(
     matched: &Match<'_, '_, T>,
     reached: &Reached<'_>,
 ) -> Result<(), InvalidHeaderValue> {
-    let foreign: Vec<_> = headers
-        .keys()
-        .filter(|name| is_ours(name))
-        .cloned()
-        .collect();
-    for name in foreign {
-        headers.remove(name);
-    }
+    remove_foreign(headers);
     let Reached {
         authority,
         uri,
@@ -66,6 +59,36 @@ pub(super) fn set_headers<T>(
         }
     }
     Ok(())
+}
+
+/// The same for a request from a component of the application, which no route has led here.
+///
+/// # Errors
+/// Its path cannot stand in a header.
+pub(super) fn set_headers_of_call<B>(request: &mut Request<B>) -> Result<(), InvalidHeaderValue> {
+    let uri = request.uri();
+    let values = [
+        ("spin-full-url", uri.to_string()),
+        ("spin-path-info", uri.path().to_owned()),
+        ("spin-base-path", "/".to_owned()),
+    ];
+    let headers = request.headers_mut();
+    remove_foreign(headers);
+    for (name, value) in values {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_str(&value)?,
+        );
+    }
+    Ok(())
+}
+
+fn remove_foreign(headers: &mut HeaderMap) {
+    let names = headers.keys().filter(|name| is_ours(name));
+    let names: Vec<_> = names.cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 fn is_ours(name: &HeaderName) -> bool {

@@ -1,10 +1,11 @@
 //! Files become models and HTTP components, and what they may reach becomes a door in the wall.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::{assets, dependencies};
 use crate::admission::Admission;
+use crate::allowed_hosts::AllowedHosts;
 use crate::cli::{Failure, pack};
 use crate::config::{Application as Manifest, Component, LimitSettings, Target as Written};
 use crate::harden::Door;
@@ -18,7 +19,7 @@ use crate::model::{Deployer, Model};
 use crate::routing::{Pattern, Table};
 use crate::sandbox::compute::Tenant;
 use crate::sandbox::wasi::World;
-use crate::sandbox::wasi::outbound::{Network, Outbound};
+use crate::sandbox::wasi::outbound::{Network, Outbound, Siblings};
 use crate::server::application::{Application, StaticAnswer, Target};
 use crate::server::routes::is_reserved;
 use crate::server::state::State;
@@ -93,6 +94,7 @@ pub(super) async fn application(
     let tenants = tenants.map(|component| component.tenant.as_str());
     let mut loading = Loading::new(deployer, Admission::new(budget, tenants));
     for component in &manifest.components {
+        check_siblings(component, &manifest)?;
         loading
             .deploy(component, &manifest)
             .await
@@ -107,6 +109,20 @@ pub(super) async fn application(
         }
     }
     Ok(loading.finish(manifest.name, manifest.version))
+}
+
+/// Whom a component may call in its own application must be served there.
+fn check_siblings(component: &Component, manifest: &Manifest) -> Result<(), Failure> {
+    let is_served = |id: &str| manifest.components.iter().any(|served| served.id == id);
+    match component.outbound.components().find(|id| !is_served(id)) {
+        None => Ok(()),
+        Some(id) => Err(format!(
+            "component {:?}: allowed_outbound_hosts names component {id:?}, which no trigger names; give \
+             it a [[trigger.http]] with route = {{ private = true }}",
+            component.id
+        )
+        .into()),
+    }
 }
 
 fn explain(component: &Component, error: Failure) -> Failure {
@@ -126,6 +142,7 @@ struct Loading<'a> {
     routes: Vec<(Pattern, Target)>,
     door: Door,
     network: Option<Arc<Network>>,
+    siblings: Arc<OnceLock<Weak<dyn Siblings>>>,
 }
 
 impl<'a> Loading<'a> {
@@ -138,6 +155,7 @@ impl<'a> Loading<'a> {
             routes: Vec::new(),
             door: Door::default(),
             network: None,
+            siblings: Arc::default(),
         }
     }
 
@@ -153,8 +171,12 @@ impl<'a> Loading<'a> {
             Arc::clone(&self.deployer.sandbox),
         );
         let state = State::new(registry, application, self.admission, sandbox);
+        let state = Arc::new(state);
+        let siblings: Weak<State> = Arc::downgrade(&state);
+        // Set once: loading ends once.
+        let _ = self.siblings.set(siblings);
         Loaded {
-            state: Arc::new(state),
+            state,
             door: self.door,
         }
     }
@@ -254,12 +276,20 @@ impl<'a> Loading<'a> {
         if allowed.is_empty() {
             return Ok(None);
         }
+        let network = allowed.leads_out().then(|| self.network(&allowed));
+        Ok(Some(Arc::new(Outbound {
+            network: network.transpose()?,
+            allowed,
+            siblings: Arc::clone(&self.siblings),
+        })))
+    }
+
+    fn network(&mut self, allowed: &AllowedHosts) -> Result<Arc<Network>, String> {
         self.door.hosts.open(allowed.ports());
-        let network = match &self.network {
+        Ok(match &self.network {
             Some(network) => Arc::clone(network),
             None => Arc::clone(self.network.insert(Arc::new(Network::new()?))),
-        };
-        Ok(Some(Arc::new(Outbound { allowed, network })))
+        })
     }
 }
 

@@ -1,14 +1,17 @@
-//! Calls of a guest to hosts that its manifest names, and to no others.
+//! Calls of a guest to hosts that its manifest names, and to no others: other servers, and components
+//! of the same application.
 //!
 //! A name is resolved here and its addresses are looked at before a connection is made, so that a
 //! name that points into a private network opens no way there. What a call takes is bounded: its
 //! connections by a number, its buffers by hyper and the sizes in `limits`, its time by the
 //! deadline of the request that makes it, with which everything here is dropped.
 
+use std::future::Future;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
-use std::{future::Future, io};
 
 use hickory_resolver::TokioResolver;
 use http_body_util::BodyExt;
@@ -22,20 +25,34 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+pub use wasmtime_wasi_http::Error as CallError;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::allowed_hosts::AllowedHosts;
+use crate::allowed_hosts::{AllowedHosts, component};
 use crate::limits;
 
 /// What a component may call.
 pub struct Outbound {
     /// The hosts.
     pub allowed: AllowedHosts,
-    /// How they are reached.
-    pub network: Arc<Network>,
+    /// How hosts outside are reached; not needed where only components may be called.
+    pub network: Option<Arc<Network>>,
+    /// How components of the same application are reached; known once all are loaded.
+    pub siblings: Arc<OnceLock<Weak<dyn Siblings>>>,
 }
+
+/// The components of an application, which may call each other without a connection.
+pub trait Siblings: Send + Sync {
+    /// Hands a request to a component, within its own limits; the answer is what a client would get.
+    fn call(self: Arc<Self>, component: String, request: CallRequest) -> Calling;
+}
+
+/// A request that a guest sends.
+pub type CallRequest = Request<WasiBody>;
+/// What it will get.
+pub type Calling = Pin<Box<dyn Future<Output = Result<Response<WasiBody>, CallError>> + Send>>;
 
 /// Names and certificates; made before the process gives up opening files.
 pub struct Network {
@@ -150,6 +167,13 @@ async fn call(
     {
         return Err(Error::HttpRequestDenied);
     }
+    if let Some(component) = component(&target.host) {
+        let siblings = outbound.siblings.get().and_then(Weak::upgrade);
+        let siblings = siblings.ok_or(Error::DestinationNotFound)?;
+        let answer = siblings.call(component, request).await?;
+        // It counts as a call until its body is read.
+        return Ok((answer, Box::new(async move { Ok(drop(place)) })));
+    }
     // The server gets the path alone; who it is stands in the header `host`.
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
@@ -205,7 +229,9 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 async fn connect(outbound: &Outbound, target: &Target) -> Result<Box<dyn Stream>, Error> {
-    let addresses = outbound.network.resolve(&target.host).await?;
+    let network = outbound.network.as_ref();
+    let network = network.ok_or(Error::HttpRequestDenied)?;
+    let addresses = network.resolve(&target.host).await?;
     let addresses = addresses.into_iter();
     let addresses = addresses
         .map(|address| SocketAddr::new(address, target.port))
@@ -216,7 +242,7 @@ async fn connect(outbound: &Outbound, target: &Target) -> Result<Box<dyn Stream>
     }
     let name = ServerName::try_from(target.host.trim_matches(['[', ']']).to_owned())
         .map_err(|_| Error::HttpRequestUriInvalid)?;
-    let stream = outbound.network.tls.connect(name, stream).await;
+    let stream = network.tls.connect(name, stream).await;
     Ok(Box::new(stream.map_err(Error::Tls)?))
 }
 

@@ -1,0 +1,27 @@
+//! Components of one application that call each other: what Spin calls service chaining.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http_body_util::BodyExt;
+
+use super::state::State;
+use super::{function, spin};
+use crate::sandbox::wasi::outbound::{CallError, CallRequest, Calling, Siblings};
+
+impl Siblings for State {
+    /// The callee has its own permits, limits and record. A component that calls itself without end
+    /// runs out of permits.
+    fn call(self: Arc<Self>, component: String, mut request: CallRequest) -> Calling {
+        Box::pin(async move {
+            let mut functions = self.application.functions.iter();
+            let function = functions.find(|function| function.id == component);
+            let function = Arc::clone(function.ok_or(CallError::DestinationNotFound)?);
+            spin::set_headers_of_call(&mut request)
+                .map_err(|_| CallError::HttpRequestUriInvalid)?;
+            let answer = function::answer(self, function, request.map(Body::new)).await;
+            let answer = answer.map(|body| body.map_err(|_| CallError::HttpProtocolError));
+            Ok(answer.map(BodyExt::boxed_unsync))
+        })
+    }
+}
