@@ -4,7 +4,8 @@
 //! A packed model is `COMPONENT_HEADER, metadata, image module, code module, TAIL`. Only the
 //! metadata and the image differ from model to model. This script makes the rest:
 //!
-//! - `code.wasm`: the runtime's code; it imports its memory and holds no data.
+//! - `code.wasm`: the runtime's code, made smaller (`shrink.rs`); it imports its memory and holds no
+//!   data.
 //! - `image.wasm`: the memory of a runtime without a model; packing starts from it.
 //! - `import.bin`: what stands for the code module where the host provides it: its type and its
 //!   import.
@@ -18,6 +19,8 @@
     clippy::print_stdout,
     reason = "a build script fails by panicking and talks to cargo by printing"
 )]
+
+mod shrink;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -66,7 +69,7 @@ fn main() {
     let core = core_module(&runtime);
     let write =
         |name: &str, bytes: &[u8]| fs::write(out.join(name), bytes).expect("OUT_DIR is writable");
-    write("code.wasm", &code(core));
+    write("code.wasm", &shrink::shrink(&code(core)));
     write("image.wasm", &image(core));
     write("import.bin", &import(core));
     write("tail.bin", &tail(&runtime));
