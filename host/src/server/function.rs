@@ -210,6 +210,12 @@ impl Rest {
                 }
             }
         };
+        let known = known.or_else(|| fate.try_recv().ok());
+        let ended = match known {
+            // A guest that fails because nobody reads what it sends is not at fault.
+            Some(Fate::GivenUp) => None,
+            _ => ended,
+        };
         // It gets no further: what it has used is known.
         self.record.usage(self.handling.usage());
         let _ = verdict.send(matches!(ended, Some(Ok(()))));
@@ -217,14 +223,8 @@ impl Rest {
             Some(fate) => fate,
             None => fate.await.unwrap_or(Fate::GivenUp),
         };
-        let fault = match (ended, fate) {
-            (_, Fate::TooLarge) => Some(Fault::OutputTooLarge),
-            (Some(Err(fault)), _) => Some(fault),
-            (_, Fate::Broken) => Some(Fault::BadOutput("the body broke off".into())),
-            _ => None,
-        };
         let (function, id) = (&self.function, &self.id);
-        match fault {
+        match fault(ended, fate) {
             Some(fault) => {
                 log(function, id, &fault, &self.handling);
                 self.record.outcome(RequestError::from(fault).code().0);
@@ -236,6 +236,16 @@ impl Rest {
             // The record's own word for it: the client went away.
             None => {}
         }
+    }
+}
+
+/// What is wrong with a guest that has ended so, if it has, or with its body.
+fn fault(ended: Option<Result<(), Fault>>, fate: Fate) -> Option<Fault> {
+    match (ended, fate) {
+        (_, Fate::TooLarge) => Some(Fault::OutputTooLarge),
+        (Some(Err(fault)), _) => Some(fault),
+        (_, Fate::Broken) => Some(Fault::BadOutput("the body broke off".into())),
+        _ => None,
     }
 }
 
