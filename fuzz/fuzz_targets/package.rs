@@ -2,7 +2,7 @@
 #![no_main]
 
 use glovebox::limits::{Bytes, Limits};
-use glovebox::model::package::Package;
+use glovebox::model::package::{Code, Package};
 use glovebox::model::runtime;
 use glovebox_fuzz::assert_harmless;
 use glovebox_fuzz::guest::leb128;
