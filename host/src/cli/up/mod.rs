@@ -25,7 +25,7 @@ use deploy::Loaded;
 
 #[derive(Args)]
 pub(super) struct Up {
-    /// A manifest, a packed model or an ONNX file, which is packed first
+    /// A manifest, a packed model, an HTTP component, or an ONNX file, which is packed first
     #[arg(short, long, value_name = "FILE", default_value = "spin.toml")]
     from: PathBuf,
     /// Where to listen; port 0 means any free port
