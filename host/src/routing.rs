@@ -116,11 +116,6 @@ impl Pattern {
         &self.matched
     }
 
-    /// Whether the route ends with a wildcard.
-    pub fn is_wildcard(&self) -> bool {
-        self.wildcard
-    }
-
     /// Whether both take the same paths, whatever their parameters are called.
     pub fn is_same(&self, other: &Self) -> bool {
         let same = |(mine, others): (&Segment, &Segment)| match (mine, others) {

@@ -146,13 +146,6 @@ impl AllowedHosts {
     }
 }
 
-impl fmt::Display for AllowedHosts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let written: Vec<_> = self.entries.iter().map(|e| e.written.as_str()).collect();
-        f.write_str(&written.join(", "))
-    }
-}
-
 impl fmt::Debug for AllowedHosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let written = self.entries.iter().map(|entry| &entry.written);

@@ -172,7 +172,11 @@ async fn call(
         let siblings = siblings.ok_or(Error::DestinationNotFound)?;
         let answer = siblings.call(component, request).await?;
         // It counts as a call until its body is read.
-        return Ok((answer, Box::new(async move { Ok(drop(place)) })));
+        let whole = async move {
+            drop(place);
+            Ok(())
+        };
+        return Ok((answer, Box::new(whole)));
     }
     // The server gets the path alone; who it is stands in the header `host`.
     let path = request.uri().path_and_query().cloned();
