@@ -133,6 +133,13 @@ fn a_component_has_so_many_instances_memories_and_tables_and_not_one_more() {
 }
 
 #[test]
+fn a_module_with_two_memories_is_refused() {
+    let guest = Guest::infer(bodies::ANSWER).fields("(memory $other 1)");
+    let line = refusal(&guest, "");
+    assert!(line.contains("more than one memory"), "{line}");
+}
+
+#[test]
 fn memory_that_was_written_is_given_back() {
     let hostile = Hostile::new(&Guest::infer(&bodies::soil(3000)), "memory = \"256MiB\"");
     for _ in 0..3 {
