@@ -68,8 +68,9 @@ unsafe extern "C" fn pack_load(
     plan_words: usize,
     warm: u32,
 ) -> u64 {
-    // The kernels of tract register themselves in constructors. The component's exports run them
-    // once a memory; that has to happen here, so that the image holds what they registered.
+    // Kernels register themselves in constructors. The component's exports run them once a memory;
+    // that has to happen here, so that the image holds what they registered.
+    glovebox_kernels::register();
     wit_bindgen::rt::run_ctors_once();
     std::panic::set_hook(Box::new(note_panic));
     // SAFETY: the host's promise; blocks of `stage` live as long as the instance.

@@ -1,0 +1,26 @@
+"""Where things are."""
+
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+REPOSITORY = BENCH.parents[1]
+TARGET = REPOSITORY / "target"
+OUT = TARGET / "benches"
+MODELS = OUT / "models"
+PACKED = OUT / "packed"
+CACHE = OUT / "cache"
+WEB = OUT / "web"
+RESULTS = OUT / "results"
+
+GLOVEBOX = TARGET / "release" / "glovebox"
+SANDBOX = TARGET / "release" / "glovebox-benches"
+TRACT = TARGET / "release" / "glovebox-bench-tract"
+STOCK = TARGET / "guests" / "wasm32-unknown-unknown" / "guest" / "glovebox_bench_stock.wasm"
+
+# What decides about models and inputs.
+MAKERS = [
+    *(BENCH / f"{name}.py" for name in ("graph", "light", "models", "quantized")),
+    *(BENCH / f"{name}.py" for name in ("sequence", "transformer", "vision")),
+    REPOSITORY / "tests" / "zoo" / "compare.py",
+    *(REPOSITORY / "models").glob("*/*.onnx"),
+]

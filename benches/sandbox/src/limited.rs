@@ -1,0 +1,78 @@
+//! Glovebox as it serves: a fresh instance for each inference, under all limits.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use glovebox::compile::{self, Compiler};
+use glovebox::limits::{self, Bytes, Limits};
+use glovebox::model::package::Package;
+use glovebox::model::{Deployer, Model};
+use glovebox::sandbox::Sandbox;
+use glovebox::sandbox::call::{Answer, Call};
+use glovebox::sandbox::compute::Tenant;
+use glovebox::worker::Worker;
+use glovebox_bench_worker::{Engine, Failure, Timed, timed};
+use glovebox_protocol::Tensor;
+use tokio::runtime::{self, Runtime};
+
+/// A deployed model.
+pub(crate) struct Limited {
+    runtime: Runtime,
+    model: Model,
+    inputs: Vec<Tensor>,
+}
+
+impl Limited {
+    pub(crate) fn load(
+        wasm: &Path,
+        inputs: Vec<Tensor>,
+        deployer: &Deployer,
+    ) -> Result<Self, Failure> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let package = Package::open(wasm)?;
+        let limits = Limits::for_image(package.image.0);
+        let tenant = Tenant {
+            name: "bench".into(),
+            weight: 1,
+        };
+        let model = runtime.block_on(deployer.deploy("bench", &package, tenant, limits))?;
+        Ok(Self {
+            runtime,
+            model,
+            inputs,
+        })
+    }
+}
+
+/// As `glovebox up` makes one.
+pub(crate) fn deployer(glovebox: &Path, cache: &Path, size: Bytes) -> Result<Deployer, Failure> {
+    let sandbox = Sandbox::new(thread::available_parallelism()?.get())?;
+    let worker = Worker {
+        program: glovebox.into(),
+        cache_dir: cache.into(),
+    };
+    let budget = compile::budget(limits::COMPILE_CPU, Bytes(limits::COMPILE_MEMORY_BYTES));
+    let compiler = Compiler::new(&sandbox, worker, size, budget)?;
+    Ok(Deployer {
+        sandbox,
+        compiler: Arc::new(compiler),
+    })
+}
+
+impl Engine for Limited {
+    fn infer(&mut self) -> Result<Timed, Failure> {
+        let call = Call::Infer(self.inputs.clone(), Vec::new());
+        let deadline = Instant::now() + self.model.limits.timeout;
+        let loaded = self.runtime.block_on(self.model.loaded(deadline))?;
+        let invoke = || loaded.function.invoke(call, deadline, ());
+        let (finished, times) = timed(|| self.runtime.block_on(invoke()));
+        match finished.outcome? {
+            Answer::Tensors(outputs) => Ok(Timed { outputs, times }),
+            _ => Err("the answer is of another call".into()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The tile of a matrix product: `c[4][8] += a[4][k] * b[k][8]`.
+//!
+//! `a` and `b` are packed: for each `k` the values of all rows of a panel of A, then the next `k`;
+//! for each `k` eight columns of B. Four rows are one vector, and instead of spreading each row over
+//! a vector (four registers), the vector is turned by one lane between the multiplications (one):
+//!
+//! ```text
+//! turn 0:  a0 a1 a2 a3  *  b0 b1 b2 b3
+//! turn 1:  a1 a2 a3 a0  *  b0 b1 b2 b3
+//! ```
+//!
+//! So accumulator `turn` holds a diagonal of the 4x4 block; at the end the diagonals become rows.
+//! Eight accumulators, two vectors of B, one of A and one that is overwritten are twelve registers.
+
+use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
+
+use crate::object::Exported;
+
+/// How many rows the panels of A have for which there is a function.
+pub const ROWS_OF_PANELS: [u64; 3] = [4, 8, 16];
+
+const TURNS: u32 = 4;
+const VECTORS: u32 = 2;
+/// Steps of `k` between two turns of the loop: at its head the engine may stop the guest, and
+/// all accumulators are in memory there.
+const STEPS: u64 = 32;
+
+// Parameters.
+const K: u32 = 0;
+const A: u32 = 1;
+const B: u32 = 2;
+const C: u32 = 3;
+// Vectors.
+const ACCUMULATORS: u32 = 4;
+const COLUMNS: u32 = ACCUMULATORS + TURNS * VECTORS;
+const TURNED: u32 = COLUMNS + VECTORS;
+const DIAGONALS: u32 = TURNED + 1;
+const LOCALS: u32 = DIAGONALS + TURNS - ACCUMULATORS;
+
+fn accumulator(turn: u32, vector: u32) -> u32 {
+    ACCUMULATORS + turn * VECTORS + vector
+}
+
+/// The place so many bytes behind a pointer to values of 32 bits.
+pub fn at(offset: u64) -> MemArg {
+    MemArg {
+        offset,
+        align: 2,
+        memory_index: 0,
+    }
+}
+
+/// `glovebox_gemm_4x8_<rows>(k, a, b, c)`, `rows` being the rows of a panel of A; `k` may be 0.
+pub fn tile(rows: u64) -> Exported {
+    let mut body = Function::new([(LOCALS, ValType::V128)]);
+    let mut code = body.instructions();
+    code.block(BlockType::Empty);
+    code.local_get(K).i32_eqz().br_if(0);
+    code.loop_(BlockType::Empty);
+    for step in 0..STEPS {
+        multiply(&mut code, rows, step);
+        if step + 1 < STEPS {
+            // Leaving is what makes the engine compute a step before the next one is read.
+            count(&mut code, K).i32_eqz().br_if(1);
+        }
+    }
+    advance(&mut code, A, STEPS * rows * 4);
+    advance(&mut code, B, STEPS * u64::from(VECTORS) * 16);
+    count(&mut code, K).br_if(0);
+    code.end().end();
+    for vector in 0..VECTORS {
+        add_rows(&mut code, vector);
+    }
+    code.end();
+    Exported {
+        name: format!("glovebox_gemm_4x8_{rows}"),
+        parameters: 4,
+        body,
+    }
+}
+
+/// Counts a local down by one and leaves what is left on the stack.
+pub fn count<'a, 'b>(code: &'a mut InstructionSink<'b>, left: u32) -> &'a mut InstructionSink<'b> {
+    code.local_get(left).i32_const(1).i32_sub().local_tee(left)
+}
+
+/// Moves a pointer on.
+pub fn advance(code: &mut InstructionSink<'_>, pointer: u32, bytes: u64) {
+    code.local_get(pointer)
+        .i32_const(bytes as i32)
+        .i32_add()
+        .local_set(pointer);
+}
+
+fn multiply(code: &mut InstructionSink<'_>, rows: u64, step: u64) {
+    for vector in 0..VECTORS {
+        let column = (step * u64::from(VECTORS) + u64::from(vector)) * 16;
+        code.local_get(B).v128_load(at(column));
+        code.local_set(COLUMNS + vector);
+    }
+    code.local_get(A)
+        .v128_load(at(step * rows * 4))
+        .local_set(TURNED);
+    for turn in 0..TURNS {
+        if turn > 0 {
+            code.local_get(TURNED).local_get(TURNED);
+            code.i8x16_shuffle(lanes([1, 2, 3, 0])).local_set(TURNED);
+        }
+        for vector in 0..VECTORS {
+            // The first operand is overwritten: one that is not needed again, if there is one.
+            let is_last = turn + 1 == TURNS && vector + 1 < VECTORS;
+            let (first, second) = match is_last {
+                true => (COLUMNS + vector, TURNED),
+                false => (TURNED, COLUMNS + vector),
+            };
+            let sum = accumulator(turn, vector);
+            code.local_get(first).local_get(second).local_get(sum);
+            code.f32x4_relaxed_madd().local_set(sum);
+        }
+    }
+}
+
+/// The lanes of 32 bits, of two vectors if above 3, as bytes.
+fn lanes(lanes: [u8; 4]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (index, byte) in (0..).zip(&mut bytes) {
+        let lane = lanes.get(index / 4).copied().unwrap_or_default();
+        *byte = lane * 4 + (index % 4) as u8;
+    }
+    bytes
+}
+
+/// Adds one vector of columns of the four rows to C, whose rows are eight values apart.
+///
+/// Lane `l` of turn `t` belongs to row `l + t`, so row `r` has lane `l` of turn `r - l`. First the
+/// odd lanes move on by one turn, then the upper lanes by two.
+fn add_rows(code: &mut InstructionSink<'_>, vector: u32) {
+    for turn in 0..TURNS {
+        let before = (turn + TURNS - 1) % TURNS;
+        code.local_get(accumulator(turn, vector));
+        code.local_get(accumulator(before, vector));
+        code.i8x16_shuffle(lanes([0, 5, 2, 7]))
+            .local_set(DIAGONALS + turn);
+    }
+    for row in 0..TURNS {
+        let place = at(u64::from(row * VECTORS + vector) * 16);
+        let before = (row + TURNS - 2) % TURNS;
+        code.local_get(C);
+        code.local_get(DIAGONALS + row)
+            .local_get(DIAGONALS + before);
+        code.i8x16_shuffle(lanes([0, 1, 6, 7]));
+        code.local_get(C)
+            .v128_load(place)
+            .f32x4_add()
+            .v128_store(place);
+    }
+}

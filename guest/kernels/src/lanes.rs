@@ -1,0 +1,151 @@
+//! Four numbers at once: a vector register on wasm, an array elsewhere.
+#![allow(unsafe_code, reason = "works on addresses that tract passes")]
+
+pub(crate) const LANES: usize = 4;
+
+#[cfg(target_family = "wasm")]
+mod vector {
+    use std::arch::wasm32::{
+        f32x4_add, f32x4_gt, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub,
+        i32x4_shuffle, v128, v128_bitselect, v128_load, v128_store,
+    };
+
+    use super::LANES;
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Lanes(v128);
+
+    impl Lanes {
+        #[inline(always)]
+        pub(crate) fn splat(value: f32) -> Self {
+            Self(f32x4_splat(value))
+        }
+
+        #[inline(always)]
+        pub(crate) unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller's promise; any alignment is allowed.
+            Self(unsafe { v128_load(from.cast()) })
+        }
+
+        #[inline(always)]
+        pub(crate) unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller's promise; any alignment is allowed.
+            unsafe { v128_store(to.cast(), self.0) }
+        }
+
+        #[inline(always)]
+        pub(crate) fn add(self, other: Self) -> Self {
+            Self(f32x4_add(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(crate) fn sub(self, other: Self) -> Self {
+            Self(f32x4_sub(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(crate) fn mul(self, other: Self) -> Self {
+            Self(f32x4_mul(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(crate) fn min(self, other: Self) -> Self {
+            Self(f32x4_pmin(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(crate) fn max(self, other: Self) -> Self {
+            Self(f32x4_pmax(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(crate) fn leaky(self, slope: Self) -> Self {
+            let is_positive = f32x4_gt(self.0, f32x4_splat(0.0));
+            Self(v128_bitselect(
+                self.0,
+                f32x4_mul(self.0, slope.0),
+                is_positive,
+            ))
+        }
+
+        #[inline(always)]
+        pub(crate) fn turn([a, b, c, d]: [Self; LANES]) -> [Self; LANES] {
+            let ab = i32x4_shuffle::<0, 4, 1, 5>(a.0, b.0);
+            let cd = i32x4_shuffle::<0, 4, 1, 5>(c.0, d.0);
+            let upper_ab = i32x4_shuffle::<2, 6, 3, 7>(a.0, b.0);
+            let upper_cd = i32x4_shuffle::<2, 6, 3, 7>(c.0, d.0);
+            [
+                Self(i32x4_shuffle::<0, 1, 4, 5>(ab, cd)),
+                Self(i32x4_shuffle::<2, 3, 6, 7>(ab, cd)),
+                Self(i32x4_shuffle::<0, 1, 4, 5>(upper_ab, upper_cd)),
+                Self(i32x4_shuffle::<2, 3, 6, 7>(upper_ab, upper_cd)),
+            ]
+        }
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod vector {
+    use super::LANES;
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Lanes([f32; LANES]);
+
+    impl Lanes {
+        pub(crate) fn splat(value: f32) -> Self {
+            Self([value; LANES])
+        }
+
+        pub(crate) unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller's promise.
+            Self(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
+        }
+
+        pub(crate) unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller's promise.
+            unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
+        }
+
+        fn with(self, other: Self, function: impl Fn(f32, f32) -> f32) -> Self {
+            let mut lanes = self.0;
+            lanes
+                .iter_mut()
+                .zip(other.0)
+                .for_each(|(a, b)| *a = function(*a, b));
+            Self(lanes)
+        }
+
+        pub(crate) fn add(self, other: Self) -> Self {
+            self.with(other, |a, b| a + b)
+        }
+
+        pub(crate) fn sub(self, other: Self) -> Self {
+            self.with(other, |a, b| a - b)
+        }
+
+        pub(crate) fn mul(self, other: Self) -> Self {
+            self.with(other, |a, b| a * b)
+        }
+
+        pub(crate) fn min(self, other: Self) -> Self {
+            self.with(other, |a, b| if b < a { b } else { a })
+        }
+
+        pub(crate) fn max(self, other: Self) -> Self {
+            self.with(other, |a, b| if a < b { b } else { a })
+        }
+
+        pub(crate) fn leaky(self, slope: Self) -> Self {
+            self.with(slope, |a, slope| if a > 0.0 { a } else { a * slope })
+        }
+
+        pub(crate) fn turn(rows: [Self; LANES]) -> [Self; LANES] {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|column: usize| {
+                Self(rows.map(|row| row.0.get(column).copied().unwrap_or_default()))
+            });
+            [a, b, c, d]
+        }
+    }
+}
+
+pub(crate) use vector::Lanes;
