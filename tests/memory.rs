@@ -184,6 +184,26 @@ fn no_guest_finds_what_another_wrote_into_memory() {
 }
 
 #[test]
+fn no_guest_finds_what_another_put_into_a_table() {
+    let guest = |body: &str| Guest::infer(body).fields(bodies::LARGE_TABLE);
+    let soil = guest(bodies::SOIL_TABLE);
+    let broken = guest(&(bodies::SOIL_TABLE.to_owned() + " unreachable"));
+    let look = guest(bodies::LOOK_INTO_TABLE);
+    let hostile = Hostile::many(&[
+        ("soil", &soil, ""),
+        ("broken", &broken, ""),
+        ("look", &look, ""),
+    ]);
+    for _ in 0..20 {
+        hostile.call("soil").ok();
+        hostile.call("look").ok();
+        check(&hostile.call("broken"), 502, "trap");
+        hostile.call("look").ok();
+    }
+    hostile.unhurt();
+}
+
+#[test]
 fn an_instantiation_that_is_broken_off_gives_everything_back() {
     // The start function takes long enough for its client to leave while it runs.
     let fields = "(func $start (call $burn (i64.const 200000000))) (start $start)";

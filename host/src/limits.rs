@@ -108,6 +108,10 @@ pub const MEMORIES: u32 = 4;
 pub const TABLES: u32 = 8;
 /// Elements in one table; the runtime's has about 15,000 functions.
 pub const TABLE_ELEMENTS: usize = 50_000;
+/// What stays in memory of a table between two instances: all of the runtime's.
+pub const KEPT_TABLE_BYTES: usize = (128 * KIB) as usize;
+/// What stays in memory of a fiber's stack: most guests use less.
+pub const KEPT_STACK_BYTES: usize = (16 * KIB) as usize;
 /// Component-model handles in one store; a model function needs none.
 pub const HANDLES: usize = 1_000;
 /// Stack of guest code.
@@ -139,6 +143,10 @@ pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 pub const ARTIFACT_BYTES: u64 = GIB + 64 * MIB;
 /// Memory that packing may use: the file, its parsed form, the weights and their packed form.
 pub const PACK_MEMORY_BYTES: u64 = 4 * GIB - 64 * KIB;
+/// Pages of 64 KiB that a packed model has behind its image, for what a request needs besides. To
+/// grow a memory, and to shrink it for the next instance, changes the protection of pages, which
+/// stops the process's other threads; small models need neither.
+pub const HEADROOM_PAGES: u64 = 16;
 /// CPU time that packing may use, for each of its two loads.
 pub const PACK_CPU: Duration = Duration::from_secs(300);
 /// CPU time of one example while packing; also of `glovebox run`.
@@ -166,8 +174,21 @@ pub const CACHE_LOCK_POLL: Duration = Duration::from_millis(20);
 /// When half-written files in the cache are nobody's any more.
 pub const CACHE_LEFTOVER_TIME: Duration = Duration::from_secs(3600);
 
-/// Open files for each model: the file of the image that its instances map, and one to spare.
+/// Blocks of memory from this size on are made of huge pages: the system's allocator maps each of
+/// them by itself from here on, whatever was allocated before.
+pub const HUGE_BLOCK_BYTES: usize = (32 * MIB) as usize;
+
+/// Open files for each model: the file of the image that its instances map, and the one that it is
+/// loaded from on demand.
 pub const DESCRIPTORS_PER_MODEL: usize = 2;
+/// What is read of a packed model's file to register it: its metadata, and where its image begins.
+pub const GLANCE_BYTES: u64 = 256 * KIB;
+/// Models that are loaded at once, on demand: loading keeps a core busy, and others wait for it.
+pub const LOADS: usize = 2;
+/// What loading takes at its height, in images: the file, three steps of compiling it, the result.
+pub const LOAD_COPIES: u64 = 5;
+/// How long a model that could not be loaded is not tried again: reading it can be dear.
+pub const FAILED_LOAD_TIME: Duration = Duration::from_secs(5);
 /// What edge platforms take of a component: `glovebox pack --profile edge`. The numbers are those of
 /// Akamai Functions, "Quotas and limits".
 pub const EDGE_COMPONENT: Bytes = Bytes(50 * MIB);

@@ -61,6 +61,19 @@ pub(crate) const COPY: &str = "(local $half i32)
 /// One table to grow.
 pub(crate) const TABLE: &str = "(table $table 0 funcref)";
 
+/// A large table, of which a part stays in the host's memory from one instance to the next.
+pub(crate) const LARGE_TABLE: &str = "(table $table 40000 funcref) (elem declare func $burn)";
+
+/// Writes to all elements of `$table`.
+pub(crate) const SOIL_TABLE: &str =
+    "(table.fill $table (i32.const 0) (ref.func $burn) (table.size $table)) (i32.const 2048)";
+
+/// Looks at all elements of `$table`; traps if one is not null.
+pub(crate) const LOOK_INTO_TABLE: &str = "(local $at i32)
+    (loop (if (i32.eqz (ref.is_null (table.get $table (local.get $at)))) (then unreachable))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if 0 (i32.lt_u (local.get $at) (table.size $table)))) (i32.const 2048)";
+
 /// Recurses so deep, and answers.
 pub(crate) fn deep(calls: u32) -> String {
     format!("(drop (call $deep (i32.const {calls}))) (i32.const 2048)")

@@ -11,12 +11,13 @@
 //! That works because a guest without imports is deterministic. It is checked all the same:
 //! after placing, no scratch block may be alive.
 //!
-//! From then on the heap *serves*: new blocks come from fresh memory above the kept region, and
-//! freeing a kept block does nothing, for the instance ends with the request.
+//! From then on the heap *serves*: new blocks come from fresh memory above the kept region, of which
+//! the packer leaves some, so that most requests need not grow the memory. Freeing a kept block does
+//! nothing, for the instance ends with the request.
 #![allow(unsafe_code, reason = "a global allocator is unsafe by its trait")]
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
 use std::ptr::null_mut;
 
@@ -147,7 +148,8 @@ pub(crate) fn image_end() -> usize {
 pub(crate) fn seal() -> u32 {
     let state = state();
     state.phase = Phase::Serve;
-    state.scratch = Dlmalloc::new_with_allocator(Pages);
+    state.scratch = Dlmalloc::new_with_allocator(Pages::behind_all());
+    state.serve = Dlmalloc::new_with_allocator(Pages::from(state.kept.end));
     state.survivors = &[];
     state.strays
 }
@@ -163,8 +165,8 @@ impl State {
             phase: Phase::Boot,
             boot: [0; BOOT_BYTES],
             boot_used: 0,
-            scratch: Dlmalloc::new_with_allocator(Pages),
-            serve: Dlmalloc::new_with_allocator(Pages),
+            scratch: Dlmalloc::new_with_allocator(Pages::behind_all()),
+            serve: Dlmalloc::new_with_allocator(Pages::behind_all()),
             serial: 0,
             oldest: null_mut(),
             newest: null_mut(),
@@ -333,12 +335,47 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 /// Pages of the linear memory, which only grows.
-struct Pages;
+struct Pages {
+    /// Where memory begins that is there and unused; `None` if it would have to grow first.
+    next: Cell<Option<usize>>,
+}
 
-// SAFETY: `memory.grow` returns fresh zeroed memory, and nothing is ever given back.
+impl Pages {
+    /// Pages behind all that there are.
+    const fn behind_all() -> Self {
+        Self {
+            next: Cell::new(None),
+        }
+    }
+
+    /// Pages behind the image, which end where the packer lets the memory end.
+    const fn from(image_end: usize) -> Self {
+        Self {
+            next: Cell::new(Some(image_end.next_multiple_of(WASM_PAGE))),
+        }
+    }
+
+    fn take(&self, bytes: usize) -> Option<usize> {
+        let Some(start) = self.next.get() else {
+            return grow(bytes);
+        };
+        let end = start
+            .checked_add(bytes)?
+            .checked_next_multiple_of(WASM_PAGE)?;
+        let missing = (end / WASM_PAGE).saturating_sub(core::arch::wasm32::memory_size::<0>());
+        if missing > 0 {
+            grow(missing * WASM_PAGE)?;
+        }
+        self.next.set(Some(end));
+        Some(start)
+    }
+}
+
+// SAFETY: nobody else takes memory while the heap serves; what `take` returns is fresh and zeroed,
+// and nothing is ever given back.
 unsafe impl dlmalloc::Allocator for Pages {
     fn alloc(&self, bytes: usize) -> (*mut u8, usize, u32) {
-        match grow(bytes) {
+        match self.take(bytes) {
             Some(start) => (start as *mut u8, bytes.next_multiple_of(WASM_PAGE), 0),
             None => (null_mut(), 0, 0),
         }

@@ -71,10 +71,15 @@ pub async fn pack(deployer: &Deployer, dir: &Path, onnx: &Path) -> PathBuf {
 
 /// Sends a request on a connection and reads its answer, which is a 200.
 pub fn exchange(stream: &mut BufReader<TcpStream>, request: &str) {
+    exchange_with(stream, request, 200);
+}
+
+/// The same with an answer of this status.
+pub fn exchange_with(stream: &mut BufReader<TcpStream>, request: &str, status: u16) {
     stream.get_mut().write_all(request.as_bytes()).unwrap();
     let (mut line, mut length) = (String::new(), 0);
     stream.read_line(&mut line).unwrap();
-    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{line}");
     while line != "\r\n" {
         line.clear();
         stream.read_line(&mut line).unwrap();

@@ -4,16 +4,18 @@ use wasm_encoder::{
     ConstExpr, DataSection, ExportKind, ExportSection, MemorySection, MemoryType, Module,
 };
 
+use crate::limits;
+
 const WASM_PAGE: usize = 65536;
 /// Runs of zeros shorter than this stay part of a segment: wasmtime allows 100,000 segments.
 const BLOCK: usize = 16384;
 
-/// A module that exports `memory` with the given contents. Blocks of zeros are left out of the
-/// file; fresh memory is zero.
+/// A module that exports `memory` with the given contents and some room behind them. Blocks of zeros
+/// are left out of the file; fresh memory is zero.
 pub(super) fn module(memory: &[u8]) -> Vec<u8> {
     let mut memories = MemorySection::new();
     memories.memory(MemoryType {
-        minimum: memory.len().div_ceil(WASM_PAGE) as u64,
+        minimum: memory.len().div_ceil(WASM_PAGE) as u64 + limits::HEADROOM_PAGES,
         maximum: None,
         memory64: false,
         shared: false,

@@ -1,7 +1,8 @@
 //! The one `wasmtime::Config`: which wasm features exist and how instances are allocated.
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result,
+    WasmFeatures,
 };
 
 use crate::limits;
@@ -91,6 +92,15 @@ fn pool() -> PoolingAllocationConfig {
         .max_core_instances_per_component(limits::CORE_INSTANCES)
         .max_memories_per_component(limits::MEMORIES)
         .max_tables_per_component(limits::TABLES)
-        .table_elements(limits::TABLE_ELEMENTS);
+        .table_elements(limits::TABLE_ELEMENTS)
+        // What is kept is overwritten with zeros, which takes less than giving it back and faulting
+        // it in again. Not so memories: a guest writes to pages all over its memory, and finding
+        // them (`pagemap_scan`) is not safe yet: it overlooks a page that is being moved or is
+        // swapped out, and the next instance would find another's values there
+        // (bytecodealliance/wasmtime#14357).
+        .table_keep_resident(limits::KEPT_TABLE_BYTES)
+        .async_stack_keep_resident(limits::KEPT_STACK_BYTES)
+        .linear_memory_keep_resident(0)
+        .pagemap_scan(Enabled::No);
     pool
 }
