@@ -63,7 +63,7 @@ pub(crate) fn kill(process: u32) {
     kill_process(id.expect("a process id"), Signal::KILL).expect("the process is ours");
 }
 
-fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
