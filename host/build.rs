@@ -10,6 +10,7 @@
 //! - `import.bin`: what stands for the code module where the host provides it: its type and its
 //!   import.
 //! - `tail.bin`: instances, types, lifted functions and exports.
+//! - `shell.wasm`: a packed model without its modules, a component that imports both.
 //!
 //! `front.wasm` is the front as a component.
 #![allow(
@@ -52,6 +53,7 @@ fn main() {
     for watched in [
         "Cargo.lock",
         "Cargo.toml",
+        "guest/kernels",
         "guest/runtime",
         "guest/spin",
         "protocol/src",
@@ -72,7 +74,9 @@ fn main() {
     write("code.wasm", &shrink::shrink(&code(core)));
     write("image.wasm", &image(core));
     write("import.bin", &import(core));
-    write("tail.bin", &tail(&runtime));
+    let tail = tail(&runtime);
+    write("tail.bin", &tail);
+    write("shell.wasm", &shell(core, &tail));
     write("front.wasm", &front);
 }
 
@@ -246,6 +250,25 @@ fn import(core: &[u8]) -> Vec<u8> {
     let mut imports = ComponentImportSection::new();
     imports.import("runtime", ComponentTypeRef::Module(0));
     imports.append_to_component(&mut bytes);
+    bytes
+}
+
+/// A packed model that imports its modules: module 0 as `image`, module 1 as `runtime`.
+fn shell(core: &[u8], tail: &[u8]) -> Vec<u8> {
+    let mut image = ModuleType::new();
+    image.export("memory", EntityType::Memory(memory(core)));
+    let (mut types, mut imports) = (CoreTypeSection::new(), ComponentImportSection::new());
+    for (index, (name, ty)) in [("image", image), ("runtime", module_type(core))]
+        .iter()
+        .enumerate()
+    {
+        types.ty().module(ty);
+        imports.import(*name, ComponentTypeRef::Module(index as u32));
+    }
+    let mut shell = wasm_encoder::Component::new();
+    shell.section(&types).section(&imports);
+    let mut bytes = shell.finish();
+    bytes.extend_from_slice(tail);
     bytes
 }
 

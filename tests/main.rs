@@ -23,6 +23,7 @@ mod manifest;
 mod memory;
 mod metrics;
 mod numbers;
+mod on_demand;
 mod outbound;
 mod pack;
 mod refusals;

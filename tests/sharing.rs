@@ -59,10 +59,10 @@ fn models_share_one_copy_of_code_which_is_compiled_once() {
     };
     let log = serve(cache.path(), &["digits"]);
     assert!(log.contains(COMPILES), "{log}");
-    assert_eq!(count(), (1, 1), "code and images");
+    assert_eq!(count(), (1, 2), "code, and the shell and images");
     let log = serve(cache.path(), &["digits", "wine"]);
     assert!(!log.contains(COMPILES), "{log}");
-    assert_eq!(count(), (1, 2), "code and images");
+    assert_eq!(count(), (1, 3), "code, and the shell and images");
     let before = entries(cache.path());
     let log = serve(cache.path(), &["wine", "digits"]);
     assert!(!log.contains(COMPILES), "{log}");

@@ -135,8 +135,11 @@ fn only_the_command_line_prints() {
 }
 
 #[test]
-fn the_host_is_unsafe_in_one_file() {
-    only_in(&["unsafe", "unsafe_code"], &["compile/load.rs"]);
+fn the_host_is_unsafe_in_two_files() {
+    only_in(
+        &["unsafe", "unsafe_code"],
+        &["compile/load.rs", "allocator.rs"],
+    );
 }
 
 #[test]
@@ -234,6 +237,7 @@ fn numbers_that_limit_something_are_in_limits_only() {
         "KEY_BYTES",
         "WASM_PAGE_BYTES",
         "WASM_PAGE",
+        "PAGE_BYTES",
         "ELEMENT_BYTES",
         "BLOCK",
         "CORE_MODULE",

@@ -123,7 +123,13 @@ async fn instances(name: &str, model: &Model) {
     let mut times = Vec::new();
     for _ in 0..INSTANCES {
         let deadline = Instant::now() + Duration::from_secs(10);
-        let finished = model.function.invoke(Call::Signature, deadline, ()).await;
+        let finished = model
+            .loaded(deadline)
+            .await
+            .unwrap()
+            .function
+            .invoke(Call::Signature, deadline, ())
+            .await;
         finished.outcome.unwrap();
         times.push(finished.usage.instantiate);
     }

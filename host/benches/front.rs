@@ -90,7 +90,13 @@ async fn measure(deployer: &Deployer, name: &str, model: &[u8], packed: Vec<u8>)
         let request = InferRequest::from_json(&post.body).unwrap();
         let call = Call::Infer(request.inputs, Vec::new());
         let deadline = Instant::now() + Duration::from_secs(60);
-        let finished = alone.function.invoke(call, deadline, ()).await;
+        let finished = alone
+            .loaded(deadline)
+            .await
+            .unwrap()
+            .function
+            .invoke(call, deadline, ())
+            .await;
         finished.outcome.unwrap();
         times[0].push(finished.usage.cpu);
         let finished = behind.handler.post(post).await;

@@ -82,7 +82,13 @@ async fn compare(without: &Model, with: &Model) {
     for _ in 0..ROUNDS {
         for (model, times) in [without, with].into_iter().zip(&mut times) {
             let deadline = Instant::now() + Duration::from_secs(60);
-            let finished = model.function.invoke(ones(model), deadline, ()).await;
+            let finished = model
+                .loaded(deadline)
+                .await
+                .unwrap()
+                .function
+                .invoke(ones(model), deadline, ())
+                .await;
             finished.outcome.unwrap();
             times.push(finished.usage.cpu);
             fuel = finished.usage.fuel;

@@ -113,7 +113,13 @@ async fn overshoot(model: &Model, limit: Duration) {
     for _ in 0..LOOPS_OF_A_LIMIT {
         let deadline = Instant::now() + Duration::from_secs(60);
         let call = Call::Infer(Vec::new(), Vec::new());
-        let finished = model.function.invoke(call, deadline, ()).await;
+        let finished = model
+            .loaded(deadline)
+            .await
+            .unwrap()
+            .function
+            .invoke(call, deadline, ())
+            .await;
         over.push(finished.usage.cpu.checked_sub(limit).unwrap());
     }
     print_times(&format!("limit {limit:?}"), &mut over);

@@ -27,6 +27,9 @@ pub enum RequestError {
     /// The host has as many requests as it can; when to come back.
     #[error("the host is busy; try again later")]
     Overload(Duration),
+    /// The model is loaded on demand, and that failed; its owner finds the reason in the log.
+    #[error("the model cannot be loaded")]
+    NotLoaded,
     /// The guest trapped.
     #[error("the function crashed")]
     Trap,
@@ -67,6 +70,7 @@ impl RequestError {
             Self::SlowBody => ("slow_body", StatusCode::REQUEST_TIMEOUT),
             Self::Quota(_) => ("quota", StatusCode::TOO_MANY_REQUESTS),
             Self::Overload(_) => ("overload", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NotLoaded => ("not_loaded", StatusCode::BAD_GATEWAY),
             Self::Trap => ("trap", StatusCode::BAD_GATEWAY),
             Self::MemoryLimit => ("memory_limit", StatusCode::BAD_GATEWAY),
             Self::StackExhausted => ("stack_exhausted", StatusCode::BAD_GATEWAY),

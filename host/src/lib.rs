@@ -7,6 +7,7 @@
 //! `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod admission;
+mod allocator;
 pub mod allowed_hosts;
 pub mod cli;
 pub mod compile;

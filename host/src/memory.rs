@@ -38,6 +38,12 @@ impl Budget {
         Ok(Self::new(Bytes(available.0 / 100 * limits::MEMORY_PERCENT)))
     }
 
+    /// The same, with a part less; nobody has reserved anything yet.
+    #[must_use]
+    pub fn without(self, part: Bytes) -> Self {
+        Self::new(Bytes(self.total().0.saturating_sub(part.0)))
+    }
+
     /// All of it.
     pub fn total(&self) -> Bytes {
         bytes(self.steps as usize)
@@ -57,6 +63,11 @@ impl Budget {
 }
 
 impl Reservation {
+    /// What is reserved.
+    pub fn size(&self) -> Bytes {
+        bytes(self.0.num_permits())
+    }
+
     /// Gives back all but so many bytes.
     pub fn keep(&mut self, part: Bytes) {
         let rest = self.0.num_permits().saturating_sub(in_steps(part) as usize);

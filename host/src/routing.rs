@@ -116,15 +116,15 @@ impl Pattern {
         &self.matched
     }
 
-    /// Whether both take the same paths, whatever their parameters are called.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let same = |(mine, others): (&Segment, &Segment)| match (mine, others) {
-            (Segment::Parameter(_), Segment::Parameter(_)) => true,
-            _ => mine == others,
-        };
-        self.wildcard == other.wildcard
-            && self.segments.len() == other.segments.len()
-            && self.segments.iter().zip(&other.segments).all(same)
+    /// The paths that it takes, as a text: the same for routes that differ in writing alone, or in
+    /// what their parameters are called.
+    pub fn paths(&self) -> String {
+        let segments = self.segments.iter().map(|segment| match segment {
+            Segment::Exact(text) => text.as_str(),
+            Segment::Parameter(_) => ":",
+        });
+        let end = self.wildcard.then_some("...");
+        segments.chain(end).collect::<Vec<_>>().join("/")
     }
 
     /// Slashes around a path are not significant, as in Spin; but a wildcard keeps one at the end.

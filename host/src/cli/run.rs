@@ -161,8 +161,9 @@ async fn infer(model: &Model, file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 async fn call(model: &Model, call: Call) -> Result<Answer, Failure> {
-    let deadline = Instant::now() + model.function.limits().timeout;
-    let finished = model.function.invoke(call, deadline, ()).await;
+    let deadline = Instant::now() + model.limits.timeout;
+    let loaded = model.loaded(deadline).await?;
+    let finished = loaded.function.invoke(call, deadline, ()).await;
     finished.outcome.map_err(explain)
 }
 

@@ -17,6 +17,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
@@ -24,6 +25,7 @@ use wasmtime::Engine;
 
 use super::{CompileError, evict};
 use crate::limits::{self, Bytes};
+use crate::worker;
 
 const KEY_BYTES: usize = 32;
 
@@ -32,6 +34,8 @@ pub(super) struct Cache {
     dir: PathBuf,
     /// What all entries may have together.
     size: Bytes,
+    /// What may be added before somebody must look again at what is there.
+    room: Mutex<Bytes>,
     key: [u8; KEY_BYTES],
     /// Machine code of another configuration is another entry.
     engine: u64,
@@ -56,16 +60,9 @@ impl Kind {
     }
 }
 
-/// Machine code that may be loaded.
-pub(super) enum Verified {
-    /// An entry whose MAC was right.
-    File(Entry),
-    /// Compiled just now by a child of this process; the disk would not take it.
-    Bytes(Vec<u8>),
-}
-
-/// An open file of the cache.
-pub(super) struct Entry(File);
+/// An open file of machine code that may be loaded: an entry whose MAC was right, or what was
+/// compiled just now by this process or a child of it.
+pub(super) struct Verified(File);
 
 /// The cache directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,10 +72,16 @@ pub struct CacheError {
     source: io::Error,
 }
 
-impl Entry {
+impl Verified {
     /// A path to the open file itself: its name in the directory may mean another file by now.
     pub(super) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+}
+
+impl From<Verified> for File {
+    fn from(code: Verified) -> Self {
+        code.0
     }
 }
 
@@ -96,6 +99,7 @@ impl Cache {
         Ok(Self {
             dir: dir.to_owned(),
             size,
+            room: Mutex::new(Bytes(0)),
             key,
             engine: hasher.finish(),
         })
@@ -122,12 +126,26 @@ impl Cache {
         let inserted = self.insert(&name, &code);
         // Another process may be waiting for this very file; it is empty and does no harm.
         drop(lock);
-        let entry = inserted.unwrap_or_else(|error| {
+        let added = Bytes(code.len() as u64);
+        self.make_room(added, &name);
+        inserted.or_else(|error| {
             tracing::warn!(%error, dir = %self.dir.display(), "cannot keep machine code");
-            Verified::Bytes(code)
-        });
-        evict::down_to(&self.dir, self.size, &name);
-        Ok(entry)
+            in_memory(&code).map_err(CompileError::Memory)
+        })
+    }
+
+    /// Evicts others if the entries may be too large together. Looking at all of them each time
+    /// would make the time for a thousand grow with their square; what other processes add
+    /// meanwhile is theirs to make room for.
+    fn make_room(&self, added: Bytes, keep: &str) {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        *room = match room.0.checked_sub(added.0) {
+            Some(rest) => Bytes(rest),
+            None => {
+                let total = evict::down_to(&self.dir, self.size, keep);
+                Bytes(self.size.0.saturating_sub(total.0))
+            }
+        };
     }
 
     /// Holds back others that want the same, for as long as a compilation can take.
@@ -170,7 +188,7 @@ impl Cache {
         if is_ours && mac == blake3::Hash::from_bytes(expected) {
             // What was used last is evicted last.
             let _ = file.set_modified(SystemTime::now());
-            return Some(Verified::File(Entry(file)));
+            return Some(Verified(file));
         }
         tracing::warn!(
             entry = name,
@@ -179,14 +197,20 @@ impl Cache {
         None
     }
 
-    /// Writes an entry under a temporary name, so that readers see all of it or nothing.
+    /// Writes an entry. Readers see all of it or nothing: without its MAC it is none.
     fn insert(&self, name: &str, code: &[u8]) -> io::Result<Verified> {
-        let mut hasher = self.hasher(name);
-        hasher.update_rayon(code);
-        self.write(name, "mac", hasher.finalize().as_bytes())?;
-        Ok(Verified::File(Entry(self.write(name, "cwasm", code)?)))
+        // One core makes the MAC while another hands the bytes to the kernel.
+        let (mac, written) = thread::scope(|scope| {
+            let mac = scope.spawn(|| self.mac(name, code));
+            let written = self.write(name, "cwasm", code);
+            (mac.join(), written)
+        });
+        let mac = mac.map_err(|_| io::Error::other("making its MAC failed"))?;
+        self.write(name, "mac", mac.as_bytes())?;
+        Ok(Verified(written?))
     }
 
+    /// Writes a file under a temporary name and gives it its own.
     fn write(&self, name: &str, extension: &str, bytes: &[u8]) -> io::Result<File> {
         let temporary = self.path(name, &format!("{extension}.{}", std::process::id()));
         let mut file = OpenOptions::new()
@@ -206,6 +230,12 @@ impl Cache {
         Ok(file)
     }
 
+    fn mac(&self, name: &str, code: &[u8]) -> blake3::Hash {
+        let mut hasher = self.hasher(name);
+        hasher.update(code);
+        hasher.finalize()
+    }
+
     fn mac_of_file(&self, name: &str, file: &mut File) -> io::Result<blake3::Hash> {
         let mut hasher = self.hasher(name);
         let mut buffer = vec![0; 1 << 20];
@@ -222,6 +252,13 @@ impl Cache {
         hasher.update(name.as_bytes());
         hasher
     }
+}
+
+/// Machine code that the disk does not take.
+pub(super) fn in_memory(code: &[u8]) -> io::Result<Verified> {
+    let mut file = worker::in_memory("machine code")?;
+    file.write_all(code)?;
+    Ok(Verified(file))
 }
 
 /// The key of this directory, made if there is none.

@@ -14,8 +14,8 @@ struct File {
 }
 
 /// Removes entries until all together have at most `size`; never the entry `keep`. Who has mapped
-/// an entry keeps what it has. What cannot be removed stays.
-pub(super) fn down_to(dir: &Path, size: Bytes, keep: &str) {
+/// an entry keeps what it has. What cannot be removed stays. Returns what is left.
+pub(super) fn down_to(dir: &Path, size: Bytes, keep: &str) -> Bytes {
     let mut files = files(dir);
     files.sort_by_key(|file| file.used);
     let mut total: u64 = files.iter().map(|file| file.bytes).sum();
@@ -28,6 +28,7 @@ pub(super) fn down_to(dir: &Path, size: Bytes, keep: &str) {
             remove(&file.path);
         }
     }
+    Bytes(total)
 }
 
 fn files(dir: &Path) -> Vec<File> {

@@ -14,25 +14,13 @@ use super::cache::Verified;
 pub(super) fn component(engine: &Engine, code: &Verified) -> Result<Component, CompileError> {
     // SAFETY: `Verified` says that these bytes are unmodified output of this wasmtime, and cache
     // entries are replaced by renaming, never written to.
-    let component = unsafe {
-        match code {
-            Verified::File(file) => Component::deserialize_file(engine, file.path()),
-            Verified::Bytes(bytes) => Component::deserialize(engine, bytes),
-        }
-    };
-    component.map_err(invalid)
+    unsafe { Component::deserialize_file(engine, code.path()) }.map_err(invalid)
 }
 
 /// Maps a module's machine code.
-pub(super) fn module(engine: &Engine, code: &Verified) -> Result<Module, CompileError> {
+pub(super) fn module(engine: &Engine, code: Verified) -> Result<Module, CompileError> {
     // SAFETY: as above.
-    let module = unsafe {
-        match code {
-            Verified::File(file) => Module::deserialize_file(engine, file.path()),
-            Verified::Bytes(bytes) => Module::deserialize(engine, bytes),
-        }
-    };
-    module.map_err(invalid)
+    unsafe { Module::deserialize_open_file(engine, code.into()) }.map_err(invalid)
 }
 
 fn invalid(error: wasmtime::Error) -> CompileError {

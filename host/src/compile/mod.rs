@@ -1,8 +1,8 @@
 //! From wasm to machine code, through a cache on disk.
 //!
-//! A packed model needs no compilation of code: the runtime's code is compiled once per machine,
-//! and a model's component only holds an image. A component with other code is compiled whole.
-//! Code is compiled by a [`Worker`], images here.
+//! A packed model needs no compilation of code: the runtime and the shell around it are compiled
+//! once per machine, and a model is its image. A component with other code is compiled whole.
+//! Code is compiled by a [`Worker`], images and the shell here.
 
 mod cache;
 mod evict;
@@ -21,6 +21,7 @@ use crate::limits::{self, Bytes};
 use crate::model::package::{Code, Package};
 use crate::model::runtime;
 use crate::sandbox::engine::Metering;
+use crate::sandbox::function::{self, IMAGE_IMPORT, RUNTIME_IMPORT};
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::text;
 use crate::worker::{Budget, Worker, WorkerError};
@@ -41,14 +42,7 @@ struct Line {
     engine: Engine,
     cache: Cache,
     runtime: Mutex<Option<Module>>,
-}
-
-/// A component ready to be linked.
-pub struct Compiled {
-    /// The machine code, or only the image.
-    pub component: Component,
-    /// The shared code, if the component imports it.
-    pub runtime: Option<Module>,
+    shell: Mutex<Option<Component>>,
 }
 
 /// Why there is no machine code.
@@ -66,6 +60,12 @@ pub enum CompileError {
     /// There is no engine for it.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// Only images can be compiled where no process can be started.
+    #[error("it has code of its own, or that of another version of glovebox: pack it again")]
+    OwnCode,
+    /// There is no memory for machine code that is not kept on disk.
+    #[error("there is no memory for its machine code: {0}")]
+    Memory(std::io::Error),
 }
 
 /// What a worker compiles, and for which engine.
@@ -151,32 +151,78 @@ impl Compiler {
         &self,
         package: &Package,
         metering: Metering,
-    ) -> Result<Compiled, CompileError> {
-        let line = self.line(metering)?;
-        let runtime = match package.code {
-            Code::Runtime | Code::RuntimeAndOwn => Some(self.runtime(metering)?),
-            Code::Own => None,
+    ) -> Result<function::Code, CompileError> {
+        let (line, wasm) = (self.line(metering)?, package.wasm());
+        let kind = Kind::Component;
+        let compile = || {
+            tracing::info!("compiling a component, in the background");
+            let start = Instant::now();
+            let code = self.compile(Job { kind, metering }, wasm, self.budget);
+            let (seconds, ok) = (start.elapsed().as_secs_f32(), code.is_ok());
+            tracing::info!(seconds, ok, "compiled a component");
+            code
         };
-        let job = Job {
-            kind: Kind::Component,
-            metering,
-        };
-        let bytes = &package.component;
-        let compile = || match package.code {
-            // Nothing but data, in the form that the packer writes.
-            Code::Runtime => job.run(&line.engine, bytes).map_err(CompileError::Invalid),
-            Code::RuntimeAndOwn | Code::Own => {
-                tracing::info!("compiling a component, in the background");
-                let start = Instant::now();
-                let code = self.compile(job, bytes, self.budget);
-                let (seconds, ok) = (start.elapsed().as_secs_f32(), code.is_ok());
-                tracing::info!(seconds, ok, "compiled a component");
-                code
+        let modules = match package.code {
+            Code::Runtime => {
+                let image = || image(line, wasm, metering);
+                let code = line.cache.get_or_insert(Kind::Module, wasm, image)?;
+                return self.in_shell(load::module(&line.engine, code)?, metering);
             }
+            Code::RuntimeAndOwn => vec![(RUNTIME_IMPORT, self.runtime(metering)?)],
+            Code::Own => Vec::new(),
         };
-        let code = line.cache.get_or_insert(job.kind, bytes, compile)?;
+        let code = line.cache.get_or_insert(kind, wasm, compile)?;
         let component = load::component(&line.engine, &code)?;
-        Ok(Compiled { component, runtime })
+        Ok(function::Code { component, modules })
+    }
+
+    /// A packed model, for a process that can open nothing and start nothing any more: its image is
+    /// compiled into memory, of which it takes so much. The rest must have been here before
+    /// ([`Compiler::shell`]).
+    ///
+    /// # Errors
+    /// The package has code of its own, its image does not validate, or there is no memory for it.
+    pub fn in_memory(
+        &self,
+        package: &Package,
+        metering: Metering,
+    ) -> Result<(function::Code, Bytes), CompileError> {
+        if package.code != Code::Runtime {
+            return Err(CompileError::OwnCode);
+        }
+        let line = self.line(metering)?;
+        let code = image(line, package.wasm(), metering)?;
+        let size = Bytes(code.len() as u64);
+        let code = cache::in_memory(&code).map_err(CompileError::Memory)?;
+        let image = load::module(&line.engine, code)?;
+        Ok((self.in_shell(image, metering)?, size))
+    }
+
+    fn in_shell(&self, image: Module, metering: Metering) -> Result<function::Code, CompileError> {
+        let component = self.shell(metering)?;
+        let runtime = self.runtime(metering)?;
+        let modules = vec![(IMAGE_IMPORT, image), (RUNTIME_IMPORT, runtime)];
+        Ok(function::Code { component, modules })
+    }
+
+    /// What a packed model is beside its image and the runtime: the same for all.
+    ///
+    /// # Errors
+    /// The cache fails.
+    pub fn shell(&self, metering: Metering) -> Result<Component, CompileError> {
+        let line = self.line(metering)?;
+        let mut loaded = line.shell.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shell) = loaded.as_ref() {
+            return Ok(shell.clone());
+        }
+        let kind = Kind::Component;
+        let compile = || {
+            let code = Job { kind, metering }.run(&line.engine, runtime::SHELL);
+            code.map_err(CompileError::Invalid)
+        };
+        let code = line.cache.get_or_insert(kind, runtime::SHELL, compile)?;
+        let shell = load::component(&line.engine, &code)?;
+        Ok(loaded.insert(shell).clone())
     }
 
     /// The runtime's code, compiled at its first use on this machine (about twenty seconds), loaded
@@ -205,7 +251,7 @@ impl Compiler {
             code
         };
         let code = line.cache.get_or_insert(job.kind, runtime::CODE, compile)?;
-        let module = load::module(&line.engine, &code)?;
+        let module = load::module(&line.engine, code)?;
         Ok(loaded.insert(module).clone())
     }
 
@@ -253,8 +299,17 @@ impl Line {
             cache: Cache::open(&worker.cache_dir, cache_size, &engine)?,
             engine,
             runtime: Mutex::new(None),
+            shell: Mutex::new(None),
         })
     }
+}
+
+/// An image is nothing but data, in the form that the packer writes: this costs no more than its
+/// length.
+fn image(line: &Line, wasm: &[u8], metering: Metering) -> Result<Vec<u8>, CompileError> {
+    let kind = Kind::Module;
+    let code = Job { kind, metering }.run(&line.engine, wasm);
+    code.map_err(CompileError::Invalid)
 }
 
 impl From<WorkerError> for CompileError {

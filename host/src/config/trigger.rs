@@ -213,34 +213,29 @@ fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
 /// Of triggers with the same route the last one stays, as in Spin. Routes that differ in writing
 /// alone are refused: it would not be clear who answers.
 fn without_duplicates(triggers: Vec<Trigger>) -> Result<(Vec<Trigger>, Vec<String>), String> {
-    let mut kept: Vec<Trigger> = Vec::new();
-    let mut warnings = Vec::new();
-    for trigger in triggers {
-        let same = trigger.route.as_ref().and_then(|route| {
-            let mut others = kept.iter().enumerate();
-            others.find_map(|(at, other)| {
-                let other = other.route.as_ref()?;
-                route
-                    .is_same(other)
-                    .then(|| (at, other.raw().to_owned(), route.raw()))
-            })
-        });
-        match same {
-            None => {}
-            Some((at, other, route)) if other == route => {
-                warnings.push(format!(
-                    "two [[trigger.http]] have the route {route:?}; the last one is used"
-                ));
-                kept.remove(at);
-            }
-            Some((_, other, route)) => {
+    let mut by_paths = BTreeMap::<String, String>::new();
+    let (mut kept, mut warnings) = (Vec::new(), Vec::new());
+    // The last ones first.
+    for trigger in triggers.into_iter().rev() {
+        let Some(route) = &trigger.route else {
+            kept.push(trigger);
+            continue;
+        };
+        match by_paths.insert(route.paths(), route.raw().to_owned()) {
+            None => kept.push(trigger),
+            Some(other) if other == route.raw() => warnings.push(format!(
+                "two [[trigger.http]] have the route {other:?}; the last one is used"
+            )),
+            Some(other) => {
                 return Err(format!(
-                    "[[trigger.http]] with route {route:?}: it takes the same requests as {other:?}; \
-                     remove one of them"
+                    "[[trigger.http]] with route {other:?}: it takes the same requests as {:?}; \
+                     remove one of them",
+                    route.raw()
                 ));
             }
         }
-        kept.push(trigger);
     }
+    kept.reverse();
+    warnings.reverse();
     Ok((kept, warnings))
 }

@@ -48,6 +48,8 @@ pub struct Door {
     pub files: Vec<PathBuf>,
     /// Hosts that may be called.
     pub hosts: Hosts,
+    /// Whether images of models are loaded: wasmtime has code in them that never runs.
+    pub images: bool,
 }
 
 /// Whom connections may be made to. Which host it is, is checked before the kernel is asked.
@@ -143,6 +145,18 @@ impl Wall {
     fn record(&mut self, layer: Layer, result: Result<(), String>) {
         self.layers.push((layer, result));
     }
+}
+
+/// Lets this process open as many files as it ever may: by default it is a thousand, which a
+/// thousand models are too many for.
+pub fn allow_all_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where this fails, opening a file will say so.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// What a serving process may take from the kernel: no core dumps, for they hold tenants' data,

@@ -92,6 +92,10 @@ const FOR_FILES: &[c_long] = &[
     libc::SYS_fadvise64,
 ];
 
+/// Allowed besides where images are loaded: reading their files, which are open, and how long they
+/// are.
+const FOR_IMAGES: &[c_long] = &[libc::SYS_pread64, libc::SYS_statx];
+
 /// Allowed besides where a component may call hosts: connections to them and to name servers.
 const FOR_HOSTS: &[c_long] = &[
     libc::SYS_connect,
@@ -108,6 +112,18 @@ pub(super) fn restrict(door: &Door) -> Result<(), String> {
     let hiding = hiding.map(|call| (call, Vec::new())).into();
     let (missing, refused) = (errno(ENOSYS), errno(EPERM));
     apply(program(hiding, SeccompAction::Allow, missing)?)?;
+    if door.images {
+        // Memory with a loaded image would become executable: wasmtime keeps a function in it that
+        // writes the image where it cannot be mapped. Here it always is. So the kernel does nothing
+        // and says that it did; should the function ever be called, the process dies of it.
+        let executable = argument(
+            2,
+            SeccompCmpOp::MaskedEq(PROT_EXEC as u64),
+            PROT_EXEC as u64,
+        );
+        let pretend = rules([(libc::SYS_mprotect, executable)])?;
+        apply(program(pretend, SeccompAction::Allow, errno(0))?)?;
+    }
     apply(program(allowed(door)?, refused, SeccompAction::Allow)?)
 }
 
@@ -115,11 +131,25 @@ fn allowed(door: &Door) -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
     let (has_files, has_hosts) = (!door.files.is_empty(), door.hosts != Hosts::None);
     let for_files = FOR_FILES.iter().filter(|_| has_files);
     let for_hosts = FOR_HOSTS.iter().filter(|_| has_hosts);
+    let for_images = FOR_IMAGES.iter().filter(|_| door.images);
     let always = ALLOWED.iter().chain(for_files).chain(for_hosts);
-    let mut rules: BTreeMap<_, _> = always.map(|call| (*call, Vec::new())).collect();
+    let always = always.chain(for_images);
     let mut conditions = Vec::from(with_conditions());
     conditions.extend(has_files.then(to_read));
     conditions.extend(has_hosts.then(internet).into_iter().flatten());
+    let mut allowed = rules(conditions)?;
+    allowed.extend(always.map(|call| (*call, Vec::new())));
+    if door.images {
+        // The filter before has the last word.
+        allowed.insert(libc::SYS_mprotect, Vec::new());
+    }
+    Ok(allowed)
+}
+
+fn rules(
+    conditions: impl IntoIterator<Item = Conditional>,
+) -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
+    let mut rules = BTreeMap::<_, Vec<_>>::new();
     for (call, condition) in conditions {
         let rule = condition
             .and_then(|condition| SeccompRule::new(vec![condition]))

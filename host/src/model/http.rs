@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::metadata::Metadata;
 use super::package::Package;
-use super::{DeployError, Deployer};
+use super::{DeployError, Deployer, check, metering};
 use crate::admission::Gate;
 use crate::limits::Limits;
 use crate::sandbox::compute::Tenant;
@@ -56,17 +56,11 @@ impl Deployer {
         if !unsupported.is_empty() {
             return Err(DeployError::Unsupported(unsupported));
         }
-        let compiled = self.compile(id, package, &limits)?;
+        check(id, package.image, &limits)?;
+        let code = self.compiler.component(package, metering(&limits))?;
         let gate = Gate::new(&limits);
-        let handler = Handler::new(
-            Arc::clone(&self.sandbox),
-            &compiled.component,
-            compiled.runtime.as_ref(),
-            world,
-            tenant,
-            limits,
-        )
-        .map_err(|error| DeployError::World(text::escape(&format!("{error:#}"))))?;
+        let handler = Handler::new(Arc::clone(&self.sandbox), &code, world, tenant, limits)
+            .map_err(|error| DeployError::World(text::escape(&format!("{error:#}"))))?;
         Ok(HttpFunction {
             id: id.to_owned(),
             metadata: package.metadata.clone(),

@@ -3,25 +3,30 @@
 pub mod compose;
 pub mod http;
 pub mod metadata;
+pub mod on_demand;
 pub mod package;
 pub mod registry;
 pub mod runtime;
 mod sharing;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use glovebox_protocol::Signature;
 
 use crate::admission::Gate;
-use crate::compile::{CompileError, Compiled, Compiler};
-use crate::limits::{self, Limits};
+use crate::compile::{CompileError, Compiler};
+use crate::error::RequestError;
+use crate::limits::{self, Bytes, Limits};
+use crate::memory::{Budget, Reservation};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compute::Tenant;
 use crate::sandbox::engine::Metering;
-use crate::sandbox::function::Function;
+use crate::sandbox::function::{Code, Function};
 use crate::sandbox::invoke::Fault;
 use crate::text;
 use metadata::Metadata;
+use on_demand::OnDemand;
 use package::{Package, PackageError};
 
 /// A model that answers requests.
@@ -32,10 +37,37 @@ pub struct Model {
     pub metadata: Option<Metadata>,
     /// What it is called with.
     pub signature: Signature,
-    /// What is called.
-    pub function: Function,
+    /// What each request may use.
+    pub limits: Limits,
+    /// Whose compute it uses.
+    pub tenant: Tenant,
     /// Its permits.
     pub gate: Gate,
+    source: Source,
+}
+
+/// Where a model's function is.
+enum Source {
+    /// Loaded, as long as the model is.
+    Here(Arc<Loaded>),
+    /// In memory at times.
+    OnDemand(Arc<OnDemand>),
+}
+
+/// What is called. Who has it keeps it loaded.
+pub struct Loaded {
+    /// The model's function.
+    pub function: Function,
+    /// What it takes, if it may be unloaded.
+    memory: Option<Reservation>,
+}
+
+impl Loaded {
+    /// What it gives back when nobody has it any more.
+    fn size(&self) -> Bytes {
+        let memory = self.memory.as_ref();
+        memory.map_or(Bytes(0), Reservation::size)
+    }
 }
 
 /// Why a package does not become a model.
@@ -78,10 +110,15 @@ pub enum DeployError {
     )]
     Memory {
         /// The model's image.
-        image: crate::limits::Bytes,
+        image: Bytes,
         /// The limit.
-        limit: crate::limits::Bytes,
+        limit: Bytes,
     },
+    /// It is not what it was registered as.
+    #[error(
+        "the file does not hold the model that it told of when the host started; pack it again and restart"
+    )]
+    Changed,
     /// It does not tell its signature.
     #[error("asking the model for its signature failed: {0}")]
     Signature(String),
@@ -121,51 +158,51 @@ impl Deployer {
         if !package.imports.is_empty() {
             return Err(DeployError::Imports(package.imports.clone()));
         }
-        let compiled = self.compile(name, package, &limits)?;
+        check(name, package.image, &limits)?;
+        let code = self.compiler.component(package, metering(&limits))?;
         let gate = Gate::new(&limits);
-        let sandbox = Arc::clone(&self.sandbox);
-        let function = Function::new(
-            sandbox,
-            &compiled.component,
-            compiled.runtime.as_ref(),
-            tenant,
-            limits,
-        )
-        .map_err(|error| DeployError::World(text::escape(&format!("{error:#}"))))?;
-        let signature = function
-            .signature()
-            .await
-            .outcome
-            .map_err(|fault| refuse(&fault))?;
+        let function = self.link(&code, tenant.clone(), limits.clone())?;
+        let signature = function.signature().await.outcome;
+        let signature = signature.map_err(|fault| refuse(&fault))?;
+        let loaded = Loaded {
+            function,
+            memory: None,
+        };
         Ok(Model {
             name: name.to_owned(),
             metadata: package.metadata.clone(),
             signature,
-            function,
+            limits,
+            tenant,
             gate,
+            source: Source::Here(Arc::new(loaded)),
         })
     }
 
-    fn compile(
-        &self,
-        name: &str,
-        package: &Package,
-        limits: &Limits,
-    ) -> Result<Compiled, DeployError> {
-        if !is_name(name) {
-            return Err(DeployError::Name(name.to_owned()));
-        }
-        if package.image > limits.memory {
-            return Err(DeployError::Memory {
-                image: package.image,
-                limit: limits.memory,
-            });
-        }
-        let metering = match limits.fuel {
-            Some(_) => Metering::Fuel,
-            None => Metering::Epochs,
-        };
-        Ok(self.compiler.component(package, metering)?)
+    fn link(&self, code: &Code, tenant: Tenant, limits: Limits) -> Result<Function, DeployError> {
+        Function::new(Arc::clone(&self.sandbox), code, tenant, limits)
+            .map_err(|error| DeployError::World(text::escape(&format!("{error:#}"))))
+    }
+}
+
+/// Whether a component may have this name and these limits.
+fn check(name: &str, image: Bytes, limits: &Limits) -> Result<(), DeployError> {
+    if !is_name(name) {
+        return Err(DeployError::Name(name.to_owned()));
+    }
+    match image > limits.memory {
+        true => Err(DeployError::Memory {
+            image,
+            limit: limits.memory,
+        }),
+        false => Ok(()),
+    }
+}
+
+fn metering(limits: &Limits) -> Metering {
+    match limits.fuel {
+        Some(_) => Metering::Fuel,
+        None => Metering::Epochs,
     }
 }
 
@@ -174,6 +211,34 @@ fn refuse(fault: &Fault) -> DeployError {
 }
 
 impl Model {
+    /// What is called, loaded first if it must be: a request does this when it has its permit, for
+    /// loading calls the model as well.
+    ///
+    /// # Errors
+    /// It cannot be loaded, or not until the deadline.
+    pub async fn loaded(&self, deadline: Instant) -> Result<Arc<Loaded>, RequestError> {
+        match &self.source {
+            Source::Here(loaded) => Ok(Arc::clone(loaded)),
+            Source::OnDemand(model) => model.loaded(deadline).await,
+        }
+    }
+
+    /// Whether anybody has asked for it, or it is loaded in any case.
+    pub fn is_in_use(&self) -> bool {
+        match &self.source {
+            Source::Here(_) => true,
+            Source::OnDemand(model) => model.is_in_use(),
+        }
+    }
+
+    /// What it shares with all that are loaded when they are asked for, if it is one of them.
+    pub fn shared_memory(&self) -> Option<&Budget> {
+        match &self.source {
+            Source::Here(_) => None,
+            Source::OnDemand(model) => Some(model.memory()),
+        }
+    }
+
     /// The version that its file names.
     pub fn version(&self) -> Option<&str> {
         self.metadata

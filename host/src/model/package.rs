@@ -1,7 +1,10 @@
 //! A wasm file, read without running it.
 
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::{fs, io};
 
 use wasmparser::{Encoding, Parser, Payload, TypeRef};
 
@@ -15,8 +18,9 @@ const WASM_PAGE_BYTES: u64 = 65536;
 
 /// A component as it came from a file, and what its sections say. Nothing in it is trusted.
 pub struct Package {
-    /// The component, with the runtime's code replaced by an import of it where it has it.
-    pub component: Vec<u8>,
+    bytes: Vec<u8>,
+    /// The part of them that is compiled.
+    compiled: Range<usize>,
     /// Whose code it runs.
     pub code: Code,
     /// What the packer wrote about the model, if the packer made this file.
@@ -41,6 +45,15 @@ pub enum Code {
     RuntimeAndOwn,
     /// Its own.
     Own,
+}
+
+/// What the beginning of a packed model's file says. The rest may be anything.
+pub struct Glance {
+    /// What the packer wrote about the model.
+    pub metadata: Metadata,
+    /// What an instance's memory has at least; the loaded image is no larger, however few bytes the
+    /// file has for it.
+    pub image: Bytes,
 }
 
 /// What a component is called by.
@@ -118,11 +131,35 @@ impl Package {
     /// # Errors
     /// The file cannot be read, is too large or is no component.
     pub fn open(path: &Path) -> Result<Self, PackageError> {
-        let parsed = Self::parse(Self::read(path)?);
-        parsed.map_err(|source| PackageError::In {
+        Self::of_file(&Self::file(path)?, path)
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn file(path: &Path) -> Result<File, PackageError> {
+        File::open(path).map_err(|source| unreadable(path, source))
+    }
+
+    /// Reads an open file, whose path is for messages.
+    ///
+    /// # Errors
+    /// As [`Package::open`].
+    pub fn of_file(file: &File, path: &Path) -> Result<Self, PackageError> {
+        let inside = |source| PackageError::In {
             path: path.display().to_string(),
             source: Box::new(source),
-        })
+        };
+        let size = size(file, path)?;
+        let front = sharing::length_before_ending(file, size);
+        if let Some(front) = front.map_err(|source| unreadable(path, source))? {
+            let front = read(file, path, front)?;
+            if let Some(image) = image_of_packed(&front).map_err(inside)? {
+                return Self::packed(front, image).map_err(inside);
+            }
+        }
+        Self::parse(read(file, path, size)?).map_err(inside)
     }
 
     /// The bytes of a file that could be a component.
@@ -130,19 +167,8 @@ impl Package {
     /// # Errors
     /// The file cannot be read or is too large.
     pub fn read(path: &Path) -> Result<Vec<u8>, PackageError> {
-        let name = || path.display().to_string();
-        let read = |source| PackageError::Read {
-            path: name(),
-            source,
-        };
-        let size = fs::metadata(path).map_err(read)?.len();
-        if size > limits::ARTIFACT_BYTES {
-            return Err(PackageError::TooLarge {
-                path: name(),
-                size: Bytes(size),
-            });
-        }
-        fs::read(path).map_err(read)
+        let file = Self::file(path)?;
+        read(&file, path, size(&file, path)?)
     }
 
     /// Reads the sections of a component.
@@ -151,33 +177,62 @@ impl Package {
     /// The bytes are no component.
     pub fn parse(mut bytes: Vec<u8>) -> Result<Self, PackageError> {
         check_kind(&bytes)?;
+        if let Some(front) = sharing::before_ending(&bytes)
+            && let Some(image) = image_of_packed(front)?
+        {
+            let length = front.len();
+            bytes.truncate(length);
+            return Self::packed(bytes, image);
+        }
         let mut about = About::default();
         about.read(&bytes)?;
-        let (component, code) = match sharing::code_of_packed(&bytes)? {
-            Some(code) => {
-                bytes.splice(code, runtime::IMPORT.iter().copied());
-                (bytes, Code::Runtime)
-            }
-            None => match sharing::composed(&bytes)? {
-                Some(component) => (component, Code::RuntimeAndOwn),
-                None => (bytes, Code::Own),
-            },
-        };
-        let About {
-            metadata,
-            imports,
-            exports,
-            modules,
-            memory_pages,
-        } = about;
+        Ok(match sharing::composed(&bytes)? {
+            Some(component) => about.package(component, Code::RuntimeAndOwn),
+            None => about.package(bytes, Code::Own),
+        })
+    }
+
+    /// A packed model without its ending.
+    fn packed(front: Vec<u8>, image: Range<usize>) -> Result<Self, PackageError> {
+        let mut about = About::default();
+        about.read(&front)?;
+        about.read(runtime::SHELL)?;
+        // The shell imports the modules of which the file has one, and the ending the other.
+        about.imports.clear();
+        about.modules.push(Bytes(runtime::CODE.len() as u64));
         Ok(Self {
-            component,
-            code,
-            metadata,
-            imports,
-            exports,
-            modules,
-            image: Bytes(memory_pages.saturating_mul(WASM_PAGE_BYTES)),
+            compiled: image,
+            ..about.package(front, Code::Runtime)
+        })
+    }
+
+    /// What is compiled: the image, a core module, of what runs the runtime of this host and no
+    /// other code; the component, with the runtime's code replaced by an import where it has it, of
+    /// all else.
+    pub fn wasm(&self) -> &[u8] {
+        self.bytes.get(self.compiled.clone()).unwrap_or_default()
+    }
+
+    /// Reads the beginning of a file that says of itself that it is a packed model with the runtime
+    /// of this host. Nothing if it says otherwise, or is broken.
+    ///
+    /// # Errors
+    /// The file cannot be read or is too large.
+    pub fn glance(file: &File, path: &Path) -> Result<Option<Glance>, PackageError> {
+        let size = size(file, path)?;
+        let beginning = read(file, path, size.min(limits::GLANCE_BYTES))?;
+        let mut about = About::default();
+        let is_read = check_kind(&beginning).and_then(|()| about.read(&beginning));
+        let about = about.package(Vec::new(), Code::Runtime);
+        let ours = about
+            .metadata
+            .filter(|metadata| metadata.runtime_sha256 == *runtime::CODE_SHA256);
+        Ok(match (is_read, ours, about.modules.as_slice()) {
+            (Ok(()), Some(metadata), [_image]) => Some(Glance {
+                metadata,
+                image: about.image,
+            }),
+            _ => None,
         })
     }
 
@@ -194,6 +249,40 @@ impl Package {
         } else {
             Err(PackageError::World(self.exports.clone()))
         }
+    }
+}
+
+/// Where the image is in what stands before the ending of a packed model.
+fn image_of_packed(front: &[u8]) -> Result<Option<Range<usize>>, PackageError> {
+    check_kind(front)?;
+    Ok(sharing::image_of_packed(front)?)
+}
+
+fn unreadable(path: &Path, source: io::Error) -> PackageError {
+    PackageError::Read {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+fn size(file: &File, path: &Path) -> Result<u64, PackageError> {
+    let about = file.metadata();
+    let size = about.map_err(|source| unreadable(path, source))?.len();
+    match size > limits::ARTIFACT_BYTES {
+        true => Err(PackageError::TooLarge {
+            path: path.display().to_string(),
+            size: Bytes(size),
+        }),
+        false => Ok(size),
+    }
+}
+
+/// The first bytes of a file.
+fn read(file: &File, path: &Path, length: u64) -> Result<Vec<u8>, PackageError> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(bytes),
+        Err(source) => Err(unreadable(path, source)),
     }
 }
 
@@ -238,6 +327,20 @@ struct About {
 }
 
 impl About {
+    /// A package of which all bytes are compiled.
+    fn package(self, bytes: Vec<u8>, code: Code) -> Package {
+        Package {
+            compiled: 0..bytes.len(),
+            bytes,
+            code,
+            metadata: self.metadata,
+            imports: self.imports,
+            exports: self.exports,
+            modules: self.modules,
+            image: Bytes(self.memory_pages.saturating_mul(WASM_PAGE_BYTES)),
+        }
+    }
+
     /// Names are those of the top level; modules and memories count wherever they are.
     fn read(&mut self, bytes: &[u8]) -> Result<(), PackageError> {
         for section in Sections::new(bytes) {
@@ -277,8 +380,10 @@ impl About {
             Payload::ModuleSection {
                 unchecked_range, ..
             } => {
-                let module = bytes.get(unchecked_range.clone()).unwrap_or_default();
-                self.modules.push(Bytes(module.len() as u64));
+                // All of it, or the beginning that there is.
+                let end = unchecked_range.end.min(bytes.len());
+                let module = bytes.get(unchecked_range.start..end).unwrap_or_default();
+                self.modules.push(Bytes(unchecked_range.len() as u64));
                 self.memory_pages = self.memory_pages.saturating_add(memory_pages(module)?);
             }
             Payload::ComponentSection {

@@ -12,6 +12,8 @@ pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.wasm")
 pub static IMPORT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/import.bin"));
 /// Component sections after the image and the code: instances, lifted functions, exports.
 pub static TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
+/// A packed model without its modules: a component that imports them as `image` and `runtime`.
+pub static SHELL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shell.wasm"));
 
 /// The HTTP front: a component that imports a model and exports an HTTP handler.
 pub static FRONT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/front.wasm"));

@@ -1,15 +1,20 @@
 //! Code once: where a component holds a packed model with the runtime of this host, the runtime is
 //! imported instead.
 //!
-//! A packed model by itself, or a composition that has one inside, at any depth, becomes a component
-//! with one more import, the core module `runtime`; each component around the model hands it
-//! inwards. What is compiled is then the rest: the image, and the code of the other parts.
+//! Of a packed model by itself only the image is left: the rest is the same in all of them
+//! ([`runtime::SHELL`]). A composition that has one inside, at any depth, becomes a component with
+//! one more import, the core module `runtime`; each component around the model hands it inwards.
+//! What is compiled is then the image, and the code of the other parts.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
 
 use wasm_encoder::{
-    Component, ComponentExportKind, ComponentInstanceSection, ComponentSection, RawSection,
+    Component, ComponentExportKind, ComponentInstanceSection, ComponentSection, Encode, RawSection,
 };
 use wasmparser::{
     BinaryReaderError, Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance,
@@ -17,37 +22,72 @@ use wasmparser::{
 };
 
 use super::runtime;
+use crate::limits;
 use crate::sandbox::function::RUNTIME_IMPORT;
 
-/// The id of a component's section in a component.
+/// The ids of a core module's and of a component's section in a component.
+const CORE_MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
 
-/// Where the runtime's code is, if the bytes are exactly what the packer writes: a header, metadata,
-/// one image, our code, our tail. [`runtime::IMPORT`] can take its place.
-pub(super) fn code_of_packed(bytes: &[u8]) -> Result<Option<Range<usize>>, BinaryReaderError> {
-    let Some(front) = bytes.strip_suffix(runtime::TAIL) else {
+/// What every packed model ends with: the section of the runtime's code, and our tail.
+static ENDING: LazyLock<[&[u8]; 3]> = LazyLock::new(|| {
+    let mut section = vec![CORE_MODULE];
+    runtime::CODE.len().encode(&mut section);
+    [section.leak(), runtime::CODE, runtime::TAIL]
+});
+
+/// The bytes before the ending of a packed model, if there is one.
+pub(super) fn before_ending(bytes: &[u8]) -> Option<&[u8]> {
+    let parts = ENDING.iter().rev();
+    parts
+        .into_iter()
+        .try_fold(bytes, |bytes, part| bytes.strip_suffix(*part))
+}
+
+/// How long a file is before the ending of a packed model, if it has one. The ending is as large
+/// as a hundred small models, so it is compared piece by piece.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn length_before_ending(file: &File, length: u64) -> io::Result<Option<u64>> {
+    let ending: usize = ENDING.iter().map(|part| part.len()).sum();
+    let Some(start) = length.checked_sub(ending as u64) else {
         return Ok(None);
     };
-    let (mut images, mut at) = (0, Component::HEADER.len());
+    let (mut at, mut buffer) = (start, vec![0; limits::SLICE_BYTES]);
+    for piece in ENDING
+        .iter()
+        .flat_map(|part| part.chunks(limits::SLICE_BYTES))
+    {
+        let read = buffer.get_mut(..piece.len()).unwrap_or_default();
+        file.read_exact_at(read, at)?;
+        if read != piece {
+            return Ok(None);
+        }
+        at += piece.len() as u64;
+    }
+    Ok(Some(start))
+}
+
+/// Where the image is, if these bytes before the ending are exactly what the packer writes there:
+/// a header, metadata, one image.
+pub(super) fn image_of_packed(front: &[u8]) -> Result<Option<Range<usize>>, BinaryReaderError> {
+    let mut image = None;
     for section in Sections::new(front) {
-        let (payload, end) = section?;
-        match payload {
-            Payload::Version { .. } | Payload::CustomSection(_) => {}
-            Payload::ModuleSection {
-                unchecked_range, ..
-            } => match bytes.get(unchecked_range) {
-                Some(module) if module == runtime::CODE => {
-                    let is_last = images == 1 && end == front.len();
-                    return Ok(is_last.then_some(at..end));
-                }
-                Some(module) if is_image(module) => images += 1,
-                _ => return Ok(None),
-            },
+        match section? {
+            (Payload::Version { .. } | Payload::CustomSection(_), _) => {}
+            (
+                Payload::ModuleSection {
+                    unchecked_range, ..
+                },
+                end,
+            ) if end == front.len() && front.get(unchecked_range.clone()).is_some_and(is_image) => {
+                image = Some(unchecked_range);
+            }
             _ => return Ok(None),
         }
-        at = end;
     }
-    Ok(None)
+    Ok(image)
 }
 
 /// Whether a module is memory and data and nothing else.
@@ -110,14 +150,12 @@ pub(super) fn composed(bytes: &[u8]) -> Result<Option<Vec<u8>>, BinaryReaderErro
 }
 
 fn without_code(bytes: &[u8]) -> Result<Option<Vec<u8>>, BinaryReaderError> {
-    let Some(code) = code_of_packed(bytes)? else {
-        return composed(bytes);
-    };
-    let (before, after) = (bytes.get(..code.start), bytes.get(code.end..));
-    let parts = [before, Some(runtime::IMPORT), after];
-    Ok(Some(
-        parts.into_iter().flatten().collect::<Vec<_>>().concat(),
-    ))
+    match before_ending(bytes) {
+        Some(front) if image_of_packed(front)?.is_some() => {
+            Ok(Some([front, runtime::IMPORT, runtime::TAIL].concat()))
+        }
+        _ => composed(bytes),
+    }
 }
 
 /// The section again, with the runtime for each instance of a component that imports it.

@@ -35,20 +35,14 @@ pub(super) async fn check(
 
 fn deploy(packer: &Packer, packed: &Packed) -> Result<Function, PackError> {
     let package = Package::parse(packed.bytes.clone())?;
-    let compiled = packer.compiler.component(&package, Metering::Epochs)?;
+    let code = packer.compiler.component(&package, Metering::Epochs)?;
     let tenant = Tenant {
         name: "pack".into(),
         weight: 1,
     };
     let sandbox = Arc::clone(&packer.sandbox);
-    Function::new(
-        sandbox,
-        &compiled.component,
-        compiled.runtime.as_ref(),
-        tenant,
-        packer.limits.clone(),
-    )
-    .map_err(|error| PackError::Guest(format!("{error:#}")))
+    Function::new(sandbox, &code, tenant, packer.limits.clone())
+        .map_err(|error| PackError::Guest(format!("{error:#}")))
 }
 
 async fn check_one(function: &Function, example: &Example) -> Result<(), PackError> {

@@ -16,6 +16,27 @@ use crate::limits::Limits;
 
 /// The name under which a component without code of its own imports the runtime.
 pub const RUNTIME_IMPORT: &str = "runtime";
+/// The name under which it imports its image.
+pub const IMAGE_IMPORT: &str = "image";
+
+/// A component, and the core modules that it imports by name.
+#[derive(Clone)]
+pub struct Code {
+    /// The component.
+    pub component: Component,
+    /// What is shared with others, or compiled apart.
+    pub modules: Vec<(&'static str, Module)>,
+}
+
+impl Code {
+    /// Tells a linker of the modules.
+    pub(super) fn define<T: 'static>(&self, linker: &mut Linker<T>) -> Result<()> {
+        for (name, module) in &self.modules {
+            linker.root().module(name, module)?;
+        }
+        Ok(())
+    }
+}
 
 /// A component with its limits. Cheap to clone; calls share nothing but the code and the image.
 #[derive(Clone)]
@@ -27,22 +48,14 @@ pub struct Function {
 }
 
 impl Function {
-    /// Links a component, which may import the runtime's code module and nothing else.
+    /// Links a component, which may import the modules beside it and nothing else.
     ///
     /// # Errors
     /// The component imports something, or does not export the interface `model`.
-    pub fn new(
-        sandbox: Arc<Sandbox>,
-        component: &Component,
-        runtime: Option<&Module>,
-        tenant: Tenant,
-        limits: Limits,
-    ) -> Result<Self> {
-        let mut linker = Linker::new(component.engine());
-        if let Some(module) = runtime {
-            linker.root().module(RUNTIME_IMPORT, module)?;
-        }
-        let pre = ModelFunctionPre::new(linker.instantiate_pre(component)?)?;
+    pub fn new(sandbox: Arc<Sandbox>, code: &Code, tenant: Tenant, limits: Limits) -> Result<Self> {
+        let mut linker = Linker::new(code.component.engine());
+        code.define(&mut linker)?;
+        let pre = ModelFunctionPre::new(linker.instantiate_pre(&code.component)?)?;
         Ok(Self {
             sandbox,
             pre,

@@ -84,8 +84,8 @@ impl Inference {
         request: Request,
         record: &mut Record,
     ) -> Result<Response, RequestError> {
-        let (function, gate) = (&self.model.function, &self.model.gate);
-        let (limits, tenant) = (function.limits(), &function.tenant().name);
+        let (limits, gate) = (&self.model.limits, &self.model.gate);
+        let tenant = &self.model.tenant.name;
         let deadline = self.accepted + limits.timeout;
         body::check_encoding(&request)?;
         body::check_length(&request, limits.body)?;
@@ -168,7 +168,9 @@ impl Inference {
         permit: Permit,
         record: &mut Record,
     ) -> Result<Answer, RequestError> {
-        let Finished { outcome, usage } = self.model.function.invoke(call, deadline, permit).await;
+        let loaded = self.model.loaded(deadline).await?;
+        let held = (permit, Arc::clone(&loaded));
+        let Finished { outcome, usage } = loaded.function.invoke(call, deadline, held).await;
         record.usage(usage);
         outcome.map_err(|fault| {
             self.log(&fault, &usage);

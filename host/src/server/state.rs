@@ -28,7 +28,8 @@ pub struct State {
 }
 
 impl State {
-    /// State for these models and routes; ready at once, for they are loaded.
+    /// State for these models and routes; ready at once, for they are loaded, or will be when they
+    /// are asked for.
     pub fn new(
         registry: Registry,
         application: Application,
@@ -49,7 +50,8 @@ impl State {
         }
     }
 
-    /// The permits of all that is served, by its name.
+    /// The permits of all that is served, by its name; not of models on demand that nobody has asked
+    /// for yet.
     pub fn gates(&self) -> impl Iterator<Item = (&str, &Gate)> {
         gates(&self.registry, &self.application)
     }
@@ -61,6 +63,7 @@ fn gates<'a>(
 ) -> impl Iterator<Item = (&'a str, &'a Gate)> {
     let models = registry
         .iter()
+        .filter(|model| model.is_in_use())
         .map(|model| (model.name.as_str(), &model.gate));
     let functions = application.functions.iter();
     models.chain(functions.map(|function| (function.id.as_str(), &function.gate)))

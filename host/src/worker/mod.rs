@@ -145,7 +145,10 @@ impl Budget {
 }
 
 /// A file that is nowhere on disk.
-fn in_memory(name: &str) -> io::Result<File> {
+///
+/// # Errors
+/// There is no memory or no descriptor for it.
+pub(crate) fn in_memory(name: &str) -> io::Result<File> {
     Ok(memfd_create(name, MemfdFlags::CLOEXEC)?.into())
 }
 

@@ -1,6 +1,7 @@
 //! What `up` says when it starts to serve: its address, its routes, its limits, its wall.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::harden::{Door, Hosts, Layer, Wall};
 use crate::limits::Limits;
@@ -13,7 +14,11 @@ use crate::text;
 /// Prints it; the paths of the host come last.
 pub(super) fn announce(address: SocketAddr, state: &State, wall: &Wall, door: &Door) {
     println!("serving http://{address}");
-    state.registry.iter().for_each(|model| about_model(model));
+    let models = state.registry.iter();
+    let (loaded, on_demand): (Vec<_>, Vec<_>) =
+        models.partition(|model| model.shared_memory().is_none());
+    loaded.into_iter().for_each(|model| about_model(model));
+    about_on_demand(&on_demand);
     let application = &state.application;
     for function in &application.functions {
         about_function(function, application);
@@ -23,6 +28,17 @@ pub(super) fn announce(address: SocketAddr, state: &State, wall: &Wall, door: &D
     about_wall(wall);
     about_door(door);
     println!("\n  GET  /v2  /v2/health/live  /v2/health/ready  /healthz  /readyz  /metrics");
+}
+
+/// There may be thousands, and `GET /v2/models` lists them.
+fn about_on_demand(models: &[&Arc<Model>]) {
+    let Some(memory) = models.first().and_then(|model| model.shared_memory()) else {
+        return;
+    };
+    let (count, memory) = (models.len(), memory.total());
+    println!("\n{count} models, each loaded when it is asked for, into {memory} for all");
+    println!("  POST /v2/models/<name>/infer  /v2/models/<name>/predict");
+    println!("  GET  /v2/models  /v2/models/<name>");
 }
 
 fn about_model(model: &Model) {
@@ -36,7 +52,7 @@ fn about_model(model: &Model) {
         );
     }
     println!("  GET  {path}           signature");
-    about_limits(model.function.limits());
+    about_limits(&model.limits);
 }
 
 fn about_function(function: &HttpFunction, application: &Application) {

@@ -1,5 +1,6 @@
 //! Files become models and HTTP components, and what they may reach becomes a door in the wall.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -13,6 +14,7 @@ use crate::limits::{self, Limits};
 use crate::memory::Budget;
 use crate::model::compose::{Part, compose};
 use crate::model::http::HttpFunction;
+use crate::model::on_demand::{Loader, Registered};
 use crate::model::package::{Package, World as Kind};
 use crate::model::registry::Registry;
 use crate::model::{Deployer, Model};
@@ -89,14 +91,23 @@ pub(super) async fn application(
     deployer: &Deployer,
     manifest: Manifest,
     budget: Budget,
+    loader: Option<Arc<Loader>>,
 ) -> Result<Loaded, Failure> {
     let tenants = manifest.components.iter();
     let tenants = tenants.map(|component| component.tenant.as_str());
     let mut loading = Loading::new(deployer, Admission::new(budget, tenants));
+    loading.loader = loader;
+    let mut routes = BTreeMap::<_, Vec<_>>::new();
+    for trigger in &manifest.triggers {
+        if let (Some(route), Written::Component(id)) = (&trigger.route, &trigger.target) {
+            routes.entry(id).or_default().push(route);
+        }
+    }
     for component in &manifest.components {
         check_siblings(component, &manifest)?;
+        let routes = routes.remove(&component.id).unwrap_or_default();
         loading
-            .deploy(component, &manifest)
+            .deploy(component, &routes)
             .await
             .map_err(|error| explain(component, error))?;
     }
@@ -137,6 +148,8 @@ fn explain(component: &Component, error: Failure) -> Failure {
 struct Loading<'a> {
     deployer: &'a Deployer,
     admission: Admission,
+    /// What loads models on demand, if that is wanted.
+    loader: Option<Arc<Loader>>,
     models: Vec<Model>,
     functions: Vec<Arc<HttpFunction>>,
     routes: Vec<(Pattern, Target)>,
@@ -150,6 +163,7 @@ impl<'a> Loading<'a> {
         Self {
             deployer,
             admission,
+            loader: None,
             models: Vec::new(),
             functions: Vec::new(),
             routes: Vec::new(),
@@ -195,25 +209,16 @@ impl<'a> Loading<'a> {
         Ok(settings.resolve(package.image, own, self.admission.share(tenant))?)
     }
 
-    async fn deploy(&mut self, component: &Component, manifest: &Manifest) -> Result<(), Failure> {
+    async fn deploy(&mut self, component: &Component, routes: &[&Pattern]) -> Result<(), Failure> {
+        if self.register(component, routes)? {
+            return Ok(());
+        }
         let package = open(component)?;
-        let tenant = Tenant {
-            name: component.tenant.as_str().into(),
-            weight: component.weight,
-        };
+        let tenant = tenant(component);
         let limits = self.limits(&component.limits, &package, &component.tenant)?;
-        let routes = manifest.triggers.iter().filter(
-            |trigger| matches!(&trigger.target, Written::Component(id) if *id == component.id),
-        );
-        let routes: Vec<_> = routes
-            .filter_map(|trigger| trigger.route.as_ref())
-            .collect();
         match package.world()? {
             Kind::ModelFunction => {
-                check_plain(component)?;
-                routes
-                    .iter()
-                    .try_for_each(|route| own_path(route, component))?;
+                check_model(component, routes)?;
                 self.model(&component.id, &package, tenant, limits).await
             }
             Kind::Http => {
@@ -230,6 +235,32 @@ impl<'a> Loading<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Leaves a packed model to be loaded on demand. False if that is not wanted, or if it is
+    /// something else, which must be loaded now.
+    fn register(&mut self, component: &Component, routes: &[&Pattern]) -> Result<bool, Failure> {
+        let Some(loader) = &self.loader else {
+            return Ok(false);
+        };
+        let path = &component.source;
+        let file = Package::file(path)?;
+        let Some(glance) = Package::glance(&file, path)? else {
+            return Ok(false);
+        };
+        if !component.dependencies.is_empty() {
+            return Ok(false);
+        }
+        check_model(component, routes)?;
+        let own = limits::Bytes(limits::REQUEST_BYTES);
+        let share = self.admission.share(&component.tenant);
+        let limits = component.limits.resolve(glance.image, own, share)?;
+        let path = path.clone();
+        let registered = Registered { file, path, glance };
+        let model = loader.register(&component.id, registered, tenant(component), limits)?;
+        self.door.images = true;
+        self.models.push(model);
+        Ok(true)
     }
 
     async fn model(
@@ -312,6 +343,21 @@ fn open(component: &Component) -> Result<Package, Failure> {
         component: Package::read(&component.source)?,
     };
     Ok(Package::parse(compose(socket, plugs)?)?)
+}
+
+fn tenant(component: &Component) -> Tenant {
+    Tenant {
+        name: component.tenant.as_str().into(),
+        weight: component.weight,
+    }
+}
+
+/// A model has nothing of the world, and its own path.
+fn check_model(component: &Component, routes: &[&Pattern]) -> Result<(), Failure> {
+    check_plain(component)?;
+    routes
+        .iter()
+        .try_for_each(|route| own_path(route, component))
 }
 
 /// A model function has no HTTP of its own: the host serves it at the protocol's path.

@@ -20,6 +20,7 @@ use crate::harden::{self, Door, Wall};
 use crate::limits::{self, Bytes};
 use crate::memory::Budget;
 use crate::model::Deployer;
+use crate::model::on_demand::Loader;
 use crate::server::Server;
 use deploy::Loaded;
 
@@ -47,6 +48,10 @@ pub(super) struct Up {
     /// Memory for all requests together, such as 4GiB [default: 80 % of what is available]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<Bytes>,
+    /// Load the packed models of a manifest when they are asked for, and keep as many loaded as fit
+    /// into this memory, such as 2GiB [default: all are loaded at the start, and stay]
+    #[arg(long, value_name = "SIZE")]
+    model_memory: Option<Bytes>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,13 +66,15 @@ enum Harden {
 
 impl Up {
     pub(super) fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
+        harden::allow_all_files();
         // Loading needs what serving does not: files, processes, executable memory.
         let (Loaded { state, door }, server) = block_on(async {
             let loaded = self.load(deployer).await?;
             let server = Server::bind(self.listen, Arc::clone(&loaded.state))?;
             Ok((loaded, server))
         })?;
-        let wall = self.raise(state.gates().count(), &door);
+        let components = state.registry.iter().count() + state.application.functions.len();
+        let wall = self.raise(components, &door);
         // Only threads that start now are behind the wall.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -80,7 +87,11 @@ impl Up {
     }
 
     async fn load(&self, deployer: &Deployer) -> Result<Loaded, Failure> {
-        match self.extension() {
+        let extension = self.extension();
+        if self.model_memory.is_some() && ["onnx", "wasm"].contains(&extension) {
+            return Err("--model-memory is for the models of a manifest".into());
+        }
+        match extension {
             "onnx" => deploy::onnx(deployer, &self.from, self.budget()?).await,
             "wasm" => deploy::component(deployer, &self.from, self.budget()?).await,
             _ => {
@@ -88,7 +99,10 @@ impl Up {
                 if self.build {
                     build::run_all(&application.components)?;
                 }
-                deploy::application(deployer, application, self.budget()?).await
+                let loader = self
+                    .model_memory
+                    .map(|memory| Loader::new(deployer.clone(), Budget::new(memory)));
+                deploy::application(deployer, application, self.budget()?, loader).await
             }
         }
     }
@@ -130,7 +144,9 @@ impl Up {
         };
         Ok(match self.memory_budget {
             Some(bytes) => Budget::new(bytes),
-            None => Budget::available().map_err(available)?,
+            None => Budget::available()
+                .map_err(available)?
+                .without(self.model_memory.unwrap_or(Bytes(0))),
         })
     }
 }

@@ -19,8 +19,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::sync::oneshot;
-use wasmtime::component::{Component, Linker};
-use wasmtime::{Engine, Module, Result, Store};
+use wasmtime::component::Linker;
+use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
@@ -29,7 +29,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use self::guest::Guest;
 use super::Sandbox;
 use super::compute::Tenant;
-use super::function::RUNTIME_IMPORT;
+use super::function::Code;
 use super::invoke::{Entry, Fault, Finished, Invocation, Outcome, Usage};
 use super::limiter::Limiter;
 use crate::limits::Limits;
@@ -68,29 +68,26 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Links a component, which may import WASI 0.2, the interfaces of [`variables`], and the
-    /// runtime's code module.
+    /// Links a component, which may import WASI 0.2, the interfaces of [`variables`], and the modules
+    /// beside it.
     ///
     /// # Errors
     /// The component imports something else, or does not export an HTTP handler.
     pub fn new(
         sandbox: Arc<Sandbox>,
-        component: &Component,
-        runtime: Option<&Module>,
+        code: &Code,
         world: World,
         tenant: Tenant,
         limits: Limits,
     ) -> Result<Self> {
-        let mut linker = Linker::new(component.engine());
+        let mut linker = Linker::new(code.component.engine());
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         variables::add_to_linker(&mut linker)?;
-        if let Some(module) = runtime {
-            linker.root().module(RUNTIME_IMPORT, module)?;
-        }
+        code.define(&mut linker)?;
         Ok(Self {
             sandbox,
-            pre: ProxyPre::new(linker.instantiate_pre(component)?)?,
+            pre: ProxyPre::new(linker.instantiate_pre(&code.component)?)?,
             world: Arc::new(world),
             tenant,
             limits,
