@@ -19,6 +19,7 @@ mod front;
 mod fuel;
 mod harness;
 mod http;
+mod kernels;
 mod manifest;
 mod memory;
 mod metrics;

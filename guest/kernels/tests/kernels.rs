@@ -156,8 +156,11 @@ fn results_are_stored_row_by_row_and_column_by_column() {
     }
 }
 
+/// What an operation makes of its number and a value.
+type Function = fn(f32, f32) -> f32;
+
 /// Each operation with one number, in the order in which tract takes its operands.
-const OPERATIONS: [(BinOp, fn(f32, f32) -> f32); 6] = [
+const OPERATIONS: [(BinOp, Function); 6] = [
     (BinOp::Min, f32::min),
     (BinOp::Max, f32::max),
     (BinOp::Add, |value, x| value + x),

@@ -1,0 +1,249 @@
+//! Products and convolutions of all kinds of shapes, in the sandbox, are those of plain loops.
+//!
+//! `guest/kernels/tests` asks the same of what surrounds the innermost loops, without a sandbox.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::command::Glovebox;
+use crate::harness::files::temporary;
+use crate::harness::onnx::{Graph, Node, OPEN, noise};
+
+/// Largest difference to a plain loop, as a part of the largest value.
+const TOLERANCE: f32 = 1e-5;
+
+/// Rows, steps and columns, around the edges of tiles (4, 8, 16), of unrolled loops (16, 32) and of
+/// parts in cache (256).
+const PRODUCTS: [[usize; 3]; 14] = [
+    [1, 1, 1],
+    [1, 31, 17],
+    [1, 300, 33],
+    [2, 33, 9],
+    [3, 2, 3],
+    [4, 4, 8],
+    [5, 257, 7],
+    [7, 15, 16],
+    [8, 16, 8],
+    [9, 64, 24],
+    [16, 256, 16],
+    [17, 32, 1],
+    [31, 63, 40],
+    [33, 512, 5],
+];
+
+/// Channels in, height, width, channels out, size of the kernel, stride.
+const CONVOLUTIONS: [[usize; 6]; 8] = [
+    [1, 8, 8, 4, 3, 1],
+    [3, 11, 7, 5, 3, 2],
+    [4, 5, 5, 8, 1, 1],
+    [8, 7, 9, 17, 3, 1],
+    [16, 6, 6, 16, 1, 2],
+    [12, 9, 9, 24, 5, 2],
+    [32, 4, 4, 33, 3, 1],
+    [2, 16, 16, 3, 7, 3],
+];
+
+/// A graph, what goes in, and what has to come out of each of its outputs.
+struct Case {
+    graph: Graph,
+    inputs: Vec<Value>,
+    expected: Vec<(String, Vec<f32>)>,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self {
+            graph: Graph::new(),
+            inputs: Vec::new(),
+            expected: Vec::new(),
+        }
+    }
+
+    fn input(mut self, name: &str, declared: &[i64], shape: &[usize], data: &[f32]) -> Self {
+        self.graph = self.graph.input(name, declared);
+        let input = json!({ "name": name, "datatype": "FP32", "shape": shape, "data": data });
+        self.inputs.push(input);
+        self
+    }
+
+    fn output(mut self, name: &str, rank: usize, values: Vec<f32>) -> Self {
+        self.graph = self.graph.output(name, &vec![OPEN; rank]);
+        self.expected.push((name.to_owned(), values));
+        self
+    }
+
+    fn weights(mut self, name: &str, shape: &[usize], values: &[f32]) -> Self {
+        let shape: Vec<u64> = shape.iter().map(|size| *size as u64).collect();
+        self.graph = self.graph.weights(name, &shape, values);
+        self
+    }
+
+    fn node(mut self, node: Node) -> Self {
+        self.graph = self.graph.node(node);
+        self
+    }
+
+    fn check(self) {
+        let dir = temporary();
+        let (onnx, wasm) = (dir.path().join("m.onnx"), dir.path().join("m.wasm"));
+        let request = dir.path().join("request.json");
+        fs::write(&onnx, self.graph.model()).unwrap();
+        fs::write(&request, json!({ "inputs": self.inputs }).to_string()).unwrap();
+        Glovebox::new("pack")
+            .arg(&onnx)
+            .option("--output", &wasm)
+            .run()
+            .success();
+        let run = Glovebox::new("run").arg(wasm).option("--tensors", request);
+        let answer = run.run().json();
+        let outputs = answer["outputs"].as_array().unwrap();
+        assert_eq!(outputs.len(), self.expected.len());
+        for (output, (name, expected)) in outputs.iter().zip(&self.expected) {
+            assert_eq!(output["name"], *name);
+            let values = output["data"].as_array().unwrap().iter();
+            let values: Vec<f32> = values.map(|x| x.as_f64().unwrap() as f32).collect();
+            assert_close(name, &values, expected);
+        }
+    }
+}
+
+#[track_caller]
+fn assert_close(name: &str, values: &[f32], expected: &[f32]) {
+    assert_eq!(values.len(), expected.len(), "{name}");
+    let largest = expected
+        .iter()
+        .fold(0f32, |largest, x| largest.max(x.abs()));
+    for (index, (value, expected)) in values.iter().zip(expected).enumerate() {
+        let is_close = (value - expected).abs() <= TOLERANCE * largest;
+        assert!(is_close, "{name}: value {index} is {value}, not {expected}");
+    }
+}
+
+/// Row by row: `relu(a * b + bias)`, the bias by column.
+fn product([m, k, n]: [usize; 3], a: &[f32], b: &[f32], bias: &[f32]) -> Vec<f32> {
+    let value = |row: usize, column: usize| {
+        let sum: f32 = (0..k)
+            .map(|step| a[row * k + step] * b[step * n + column])
+            .sum();
+        (sum + bias[column]).max(0.0)
+    };
+    (0..m)
+        .flat_map(|row| (0..n).map(move |column| value(row, column)))
+        .collect()
+}
+
+#[test]
+fn products_of_all_shapes_are_those_of_a_plain_loop() {
+    let mut case = Case::new();
+    for (index, shape) in PRODUCTS.into_iter().enumerate() {
+        let [m, k, n] = shape;
+        let seed = 7 + 3 * index as u32;
+        let (a, b) = (noise(m * k, seed), noise(k * n, seed + 1));
+        let bias = noise(n, seed + 2);
+        let [x, w, c, xw, sum, y] =
+            ["x", "w", "c", "xw", "sum", "y"].map(|name| format!("{name}{index}"));
+        case = case
+            .input(&x, &[m as i64, k as i64], &[m, k], &a)
+            .weights(&w, &[k, n], &b)
+            .weights(&c, &[n], &bias)
+            .node(Node::new("MatMul", &xw, &[&x, &w], &[&xw]))
+            .node(Node::new("Add", &sum, &[&xw, &c], &[&sum]))
+            .node(Node::new("Relu", &y, &[&sum], &[&y]))
+            .output(&y, 2, product(shape, &a, &b, &bias));
+    }
+    case.check();
+}
+
+#[test]
+fn products_whose_rows_are_open_are_those_of_a_plain_loop() {
+    let mut case = Case::new();
+    for (index, m) in [1, 2, 8, 19].into_iter().enumerate() {
+        let (k, n) = (37, 21);
+        let (a, b, bias) = (noise(m * k, 5), noise(k * n, 6), noise(n, 8));
+        let [x, w, c, xw, sum, y] =
+            ["x", "w", "c", "xw", "sum", "y"].map(|name| format!("{name}{index}"));
+        case = case
+            .input(&x, &[OPEN, k as i64], &[m, k], &a)
+            .weights(&w, &[k, n], &b)
+            .weights(&c, &[n], &bias)
+            .node(Node::new("MatMul", &xw, &[&x, &w], &[&xw]))
+            .node(Node::new("Add", &sum, &[&xw, &c], &[&sum]))
+            .node(Node::new("Relu", &y, &[&sum], &[&y]))
+            .output(&y, 2, product([m, k, n], &a, &b, &bias));
+        case.check();
+        case = Case::new();
+    }
+}
+
+#[test]
+fn products_of_two_inputs_are_those_of_a_plain_loop() {
+    let mut case = Case::new();
+    for (index, shape) in PRODUCTS.into_iter().enumerate() {
+        let [m, k, n] = shape;
+        let (a, b) = (noise(m * k, 11), noise(k * n, 13));
+        let [x, w, y] = ["x", "w", "y"].map(|name| format!("{name}{index}"));
+        let expected = product(shape, &a, &b, &vec![0.0; n]);
+        let positive = format!("positive{index}");
+        case = case
+            .input(&x, &[m as i64, k as i64], &[m, k], &a)
+            .input(&w, &[k as i64, n as i64], &[k, n], &b)
+            .node(Node::new("MatMul", &y, &[&x, &w], &[&y]))
+            .node(Node::new("Relu", &positive, &[&y], &[&positive]))
+            .output(&positive, 2, expected);
+    }
+    case.check();
+}
+
+/// A convolution with half a kernel of zeros around the picture, row by row.
+fn convolution(shape: [usize; 6], picture: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
+    let [channels, height, width, filters, size, stride] = shape;
+    let half = size / 2;
+    let pixel = |channel: usize, y: usize, x: usize| {
+        let (y, x) = (y.checked_sub(half)?, x.checked_sub(half)?);
+        (y < height && x < width).then(|| picture[(channel * height + y) * width + x])
+    };
+    let mut values = Vec::new();
+    for (filter, bias) in bias.iter().enumerate().take(filters) {
+        for y in (0..height).step_by(stride) {
+            for x in (0..width).step_by(stride) {
+                let mut sum = *bias;
+                for channel in 0..channels {
+                    for (row, column) in (0..size * size).map(|tap| (tap / size, tap % size)) {
+                        let weight =
+                            kernel[((filter * channels + channel) * size + row) * size + column];
+                        sum += weight * pixel(channel, y + row, x + column).unwrap_or(0.0);
+                    }
+                }
+                values.push(if sum > 0.0 { sum } else { sum * 0.01 });
+            }
+        }
+    }
+    values
+}
+
+#[test]
+fn convolutions_of_all_shapes_are_those_of_a_plain_loop() {
+    let mut case = Case::new();
+    for (index, shape) in CONVOLUTIONS.into_iter().enumerate() {
+        let [channels, height, width, filters, size, stride] = shape;
+        let seed = 29 + 3 * index as u32;
+        let picture = noise(channels * height * width, seed);
+        let kernel = noise(filters * channels * size * size, seed + 1);
+        let bias = noise(filters, seed + 2);
+        let [x, w, c, z, y] = ["x", "w", "c", "z", "y"].map(|name| format!("{name}{index}"));
+        let half = (size / 2) as i64;
+        let node = Node::new("Conv", &z, &[&x, &w, &c], &[&z])
+            .ints("pads", &[half; 4])
+            .ints("strides", &[stride as i64; 2]);
+        let dims = [1, channels, height, width];
+        case = case
+            .input(&x, &dims.map(|size| size as i64), &dims, &picture)
+            .weights(&w, &[filters, channels, size, size], &kernel)
+            .weights(&c, &[filters], &bias)
+            .node(node)
+            .node(Node::new("LeakyRelu", &y, &[&z], &[&y]))
+            .output(&y, 4, convolution(shape, &picture, &kernel, &bias));
+    }
+    case.check();
+}
