@@ -1,4 +1,4 @@
-//! The tile of a matrix product: `c[4][8] += a[4][k] * b[k][8]`.
+//! The tile of a matrix product: `a[4][k] * b[k][8]`, as diagonals.
 //!
 //! `a` and `b` are packed: for each `k` the values of all rows of a panel of A, then the next `k`;
 //! for each `k` eight columns of B. Four rows are one vector, and instead of spreading each row over
@@ -9,8 +9,10 @@
 //! turn 1:  a1 a2 a3 a0  *  b0 b1 b2 b3
 //! ```
 //!
-//! So accumulator `turn` holds a diagonal of the 4x4 block; at the end the diagonals become rows.
-//! Eight accumulators, two vectors of B, one of A and one that is overwritten are twelve registers.
+//! So accumulator `turn` holds a diagonal of the 4x4 block. Eight accumulators, two vectors of B, one
+//! of A and one that is overwritten are twelve registers. The sums begin at zero and are stored as they
+//! are: with anything else to do before the loop or behind it, Cranelift keeps one of them in memory,
+//! and every step waits for that.
 
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
@@ -34,8 +36,7 @@ const C: u32 = 3;
 const ACCUMULATORS: u32 = 4;
 const COLUMNS: u32 = ACCUMULATORS + TURNS * VECTORS;
 const TURNED: u32 = COLUMNS + VECTORS;
-const DIAGONALS: u32 = TURNED + 1;
-const LOCALS: u32 = DIAGONALS + TURNS - ACCUMULATORS;
+const LOCALS: u32 = TURNED + 1 - ACCUMULATORS;
 
 fn accumulator(turn: u32, vector: u32) -> u32 {
     ACCUMULATORS + turn * VECTORS + vector
@@ -50,7 +51,8 @@ pub fn at(offset: u64) -> MemArg {
     }
 }
 
-/// `glovebox_gemm_4x8_<rows>(k, a, b, c)`, `rows` being the rows of a panel of A; `k` may be 0.
+/// `glovebox_gemm_4x8_<rows>(k, a, b, c)`, `rows` being the rows of a panel of A; `k` may be 0. Stores
+/// the diagonals to C: for each turn two vectors, of the first and of the second four columns.
 pub fn tile(rows: u64) -> Exported {
     let mut body = Function::new([(LOCALS, ValType::V128)]);
     let mut code = body.instructions();
@@ -68,8 +70,11 @@ pub fn tile(rows: u64) -> Exported {
     advance(&mut code, B, STEPS * u64::from(VECTORS) * 16);
     count(&mut code, K).br_if(0);
     code.end().end();
-    for vector in 0..VECTORS {
-        add_rows(&mut code, vector);
+    for sum in 0..TURNS * VECTORS {
+        let place = at(u64::from(sum) * 16);
+        code.local_get(C)
+            .local_get(ACCUMULATORS + sum)
+            .v128_store(place);
     }
     code.end();
     Exported {
@@ -120,7 +125,7 @@ fn multiply(code: &mut InstructionSink<'_>, rows: u64, step: u64) {
     }
 }
 
-/// The lanes of 32 bits, of two vectors if above 3, as bytes.
+/// Lanes of 32 bits as bytes.
 fn lanes(lanes: [u8; 4]) -> [u8; 16] {
     let mut bytes = [0; 16];
     for (index, byte) in (0..).zip(&mut bytes) {
@@ -128,30 +133,4 @@ fn lanes(lanes: [u8; 4]) -> [u8; 16] {
         *byte = lane * 4 + (index % 4) as u8;
     }
     bytes
-}
-
-/// Adds one vector of columns of the four rows to C, whose rows are eight values apart.
-///
-/// Lane `l` of turn `t` belongs to row `l + t`, so row `r` has lane `l` of turn `r - l`. First the
-/// odd lanes move on by one turn, then the upper lanes by two.
-fn add_rows(code: &mut InstructionSink<'_>, vector: u32) {
-    for turn in 0..TURNS {
-        let before = (turn + TURNS - 1) % TURNS;
-        code.local_get(accumulator(turn, vector));
-        code.local_get(accumulator(before, vector));
-        code.i8x16_shuffle(lanes([0, 5, 2, 7]))
-            .local_set(DIAGONALS + turn);
-    }
-    for row in 0..TURNS {
-        let place = at(u64::from(row * VECTORS + vector) * 16);
-        let before = (row + TURNS - 2) % TURNS;
-        code.local_get(C);
-        code.local_get(DIAGONALS + row)
-            .local_get(DIAGONALS + before);
-        code.i8x16_shuffle(lanes([0, 1, 6, 7]));
-        code.local_get(C)
-            .v128_load(place)
-            .f32x4_add()
-            .v128_store(place);
-    }
 }

@@ -8,12 +8,57 @@
 pub(crate) type Inner = unsafe extern "C" fn(k: usize, a: *const f32, b: *const f32, c: *mut f32);
 
 #[cfg(target_family = "wasm")]
-unsafe extern "C" {
-    pub(crate) fn glovebox_gemm_4x8_4(k: usize, a: *const f32, b: *const f32, c: *mut f32);
-    pub(crate) fn glovebox_gemm_4x8_8(k: usize, a: *const f32, b: *const f32, c: *mut f32);
-    pub(crate) fn glovebox_gemm_4x8_16(k: usize, a: *const f32, b: *const f32, c: *mut f32);
-    pub(crate) fn glovebox_gemv_16(k: usize, a: *const f32, b: *const f32, c: *mut f32);
+mod written {
+    use crate::lanes::{LANES, Lanes};
+
+    const COLUMNS: usize = 8;
+
+    /// Functions of `build/gemm.rs`, and their diagonals as rows.
+    macro_rules! products {
+        ($($name:ident: $written:ident;)*) => {
+            $(pub(crate) unsafe extern "C" fn $name(k: usize, a: *const f32, b: *const f32, c: *mut f32) {
+                unsafe extern "C" {
+                    fn $written(k: usize, a: *const f32, b: *const f32, diagonals: *mut f32);
+                }
+                let mut diagonals = [0f32; LANES * COLUMNS];
+                // SAFETY: the caller's promise; the diagonals have room for what is written.
+                unsafe {
+                    $written(k, a, b, diagonals.as_mut_ptr());
+                    add_rows(&diagonals, c);
+                }
+            })*
+        };
+    }
+
+    products! {
+        gemm_4x8_4: glovebox_gemm_4x8_4;
+        gemm_4x8_8: glovebox_gemm_4x8_8;
+        gemm_4x8_16: glovebox_gemm_4x8_16;
+    }
+
+    unsafe extern "C" {
+        #[link_name = "glovebox_gemv_16"]
+        pub(crate) fn gemv_16(k: usize, a: *const f32, b: *const f32, c: *mut f32);
+    }
+
+    #[inline(always)]
+    unsafe fn add_rows(diagonals: &[f32; LANES * COLUMNS], c: *mut f32) {
+        for column in [0, LANES] {
+            // SAFETY: the diagonals have four vectors for these columns, and so have four rows of C.
+            unsafe {
+                let diagonals = diagonals.as_ptr().add(column);
+                let turns = [0, 1, 2, 3].map(|turn| Lanes::load(diagonals.add(turn * COLUMNS)));
+                for (row, sum) in Lanes::rows_of(turns).into_iter().enumerate() {
+                    let at = c.add(row * COLUMNS + column);
+                    Lanes::load(at).add(sum).store(at);
+                }
+            }
+        }
+    }
 }
+
+#[cfg(target_family = "wasm")]
+pub(crate) use written::*;
 
 #[cfg(not(target_family = "wasm"))]
 mod portable {
@@ -47,10 +92,10 @@ mod portable {
     }
 
     portable! {
-        glovebox_gemm_4x8_4 = 4 x 8, 4;
-        glovebox_gemm_4x8_8 = 4 x 8, 8;
-        glovebox_gemm_4x8_16 = 4 x 8, 16;
-        glovebox_gemv_16 = 16 x 1, 16;
+        gemm_4x8_4 = 4 x 8, 4;
+        gemm_4x8_8 = 4 x 8, 8;
+        gemm_4x8_16 = 4 x 8, 16;
+        gemv_16 = 16 x 1, 16;
     }
 }
 

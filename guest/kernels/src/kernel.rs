@@ -45,10 +45,10 @@ macro_rules! kernels {
 }
 
 kernels! {
-    GLOVEBOX_4X8 = "glovebox_4x8", 4 x 8 by glovebox_gemm_4x8_4;
-    GLOVEBOX_8X8 = "glovebox_8x8", 8 x 8 by glovebox_gemm_4x8_8;
-    GLOVEBOX_16X8 = "glovebox_16x8", 16 x 8 by glovebox_gemm_4x8_16;
-    GLOVEBOX_16X1 = "glovebox_16x1", 16 x 1 by glovebox_gemv_16;
+    GLOVEBOX_4X8 = "glovebox_4x8", 4 x 8 by gemm_4x8_4;
+    GLOVEBOX_8X8 = "glovebox_8x8", 8 x 8 by gemm_4x8_8;
+    GLOVEBOX_16X8 = "glovebox_16x8", 16 x 8 by gemm_4x8_16;
+    GLOVEBOX_16X1 = "glovebox_16x1", 16 x 1 by gemv_16;
 }
 
 fn kernel<const ROWS: usize, const COLUMNS: usize>(

@@ -81,6 +81,21 @@ mod vector {
                 Self(i32x4_shuffle::<2, 3, 6, 7>(upper_ab, upper_cd)),
             ]
         }
+
+        /// Rows of four columns of the products of a vector of rows, turned by 0 to 3 lanes, with
+        /// the columns: lane `l` of turn `t` belongs to row `l + t`. First the odd lanes move on by
+        /// one turn, then the upper ones by two.
+        #[inline(always)]
+        pub(crate) fn rows_of([a, b, c, d]: [Self; LANES]) -> [Self; LANES] {
+            let odd = |turn: Self, before: Self| i32x4_shuffle::<0, 5, 2, 7>(turn.0, before.0);
+            let [a, b, c, d] = [odd(a, d), odd(b, a), odd(c, b), odd(d, c)];
+            [
+                Self(i32x4_shuffle::<0, 1, 6, 7>(a, c)),
+                Self(i32x4_shuffle::<0, 1, 6, 7>(b, d)),
+                Self(i32x4_shuffle::<0, 1, 6, 7>(c, a)),
+                Self(i32x4_shuffle::<0, 1, 6, 7>(d, b)),
+            ]
+        }
     }
 }
 
