@@ -27,13 +27,13 @@ const VECTORS: u32 = 2;
 /// all accumulators are in memory there.
 const STEPS: u64 = 32;
 
-// Parameters.
-const K: u32 = 0;
-const A: u32 = 1;
-const B: u32 = 2;
-const C: u32 = 3;
-// Vectors.
-const ACCUMULATORS: u32 = 4;
+/// The parameters of all functions: how many steps, the panels, and where the result goes.
+pub const K: u32 = 0;
+pub const A: u32 = 1;
+pub const B: u32 = 2;
+pub const C: u32 = 3;
+/// The first vector.
+pub const ACCUMULATORS: u32 = 4;
 const COLUMNS: u32 = ACCUMULATORS + TURNS * VECTORS;
 const TURNED: u32 = COLUMNS + VECTORS;
 const LOCALS: u32 = TURNED + 1 - ACCUMULATORS;
@@ -56,20 +56,10 @@ pub fn at(offset: u64) -> MemArg {
 pub fn tile(rows: u64) -> Exported {
     let mut body = Function::new([(LOCALS, ValType::V128)]);
     let mut code = body.instructions();
-    code.block(BlockType::Empty);
-    code.local_get(K).i32_eqz().br_if(0);
-    code.loop_(BlockType::Empty);
-    for step in 0..STEPS {
-        multiply(&mut code, rows, step);
-        if step + 1 < STEPS {
-            // Leaving is what makes the engine compute a step before the next one is read.
-            count(&mut code, K).i32_eqz().br_if(1);
-        }
-    }
-    advance(&mut code, A, STEPS * rows * 4);
-    advance(&mut code, B, STEPS * u64::from(VECTORS) * 16);
-    count(&mut code, K).br_if(0);
-    code.end().end();
+    let panels = [(A, rows * 4), (B, u64::from(VECTORS) * 16)];
+    repeat(&mut code, STEPS, panels, |code, step| {
+        multiply(code, rows, step);
+    });
     for sum in 0..TURNS * VECTORS {
         let place = at(u64::from(sum) * 16);
         code.local_get(C)
@@ -84,13 +74,38 @@ pub fn tile(rows: u64) -> Exported {
     }
 }
 
-/// Counts a local down by one and leaves what is left on the stack.
-pub fn count<'a, 'b>(code: &'a mut InstructionSink<'b>, left: u32) -> &'a mut InstructionSink<'b> {
-    code.local_get(left).i32_const(1).i32_sub().local_tee(left)
+/// Does `step` for all of [`K`], so many times between two turns of the loop. Each panel is a pointer
+/// and how many bytes of it are a step.
+pub fn repeat(
+    code: &mut InstructionSink<'_>,
+    steps: u64,
+    panels: [(u32, u64); 2],
+    step: impl Fn(&mut InstructionSink<'_>, u64),
+) {
+    code.block(BlockType::Empty);
+    code.local_get(K).i32_eqz().br_if(0);
+    code.loop_(BlockType::Empty);
+    for index in 0..steps {
+        step(code, index);
+        if index + 1 < steps {
+            // Leaving is what makes the engine compute a step before the next one is read.
+            count(code).i32_eqz().br_if(1);
+        }
+    }
+    for (pointer, bytes) in panels {
+        advance(code, pointer, steps * bytes);
+    }
+    count(code).br_if(0);
+    code.end().end();
+}
+
+/// Counts [`K`] down by one and leaves what is left on the stack.
+fn count<'a, 'b>(code: &'a mut InstructionSink<'b>) -> &'a mut InstructionSink<'b> {
+    code.local_get(K).i32_const(1).i32_sub().local_tee(K)
 }
 
 /// Moves a pointer on.
-pub fn advance(code: &mut InstructionSink<'_>, pointer: u32, bytes: u64) {
+fn advance(code: &mut InstructionSink<'_>, pointer: u32, bytes: u64) {
     code.local_get(pointer)
         .i32_const(bytes as i32)
         .i32_add()

@@ -3,9 +3,9 @@
 //! The speed is that of reading A. Even and odd `k` have accumulators of their own, so that the
 //! eight of them do not wait for one another.
 
-use wasm_encoder::{BlockType, Function, InstructionSink, ValType};
+use wasm_encoder::{Function, InstructionSink, ValType};
 
-use crate::gemm::{advance, at, count};
+use crate::gemm::{A, ACCUMULATORS, B, C, at, repeat};
 use crate::object::Exported;
 
 /// How many rows the panels of A have.
@@ -15,13 +15,6 @@ const VECTORS: u32 = 4;
 const CHAINS: u32 = 2;
 const STEPS: u64 = 16;
 
-// Parameters as for the tile of a matrix product.
-const K: u32 = 0;
-const A: u32 = 1;
-const B: u32 = 2;
-const C: u32 = 3;
-// Vectors.
-const ACCUMULATORS: u32 = 4;
 const SPREAD: u32 = ACCUMULATORS + VECTORS * CHAINS;
 const LOCALS: u32 = SPREAD + 1 - ACCUMULATORS;
 
@@ -33,19 +26,7 @@ fn accumulator(chain: u32, vector: u32) -> u32 {
 pub fn column() -> Exported {
     let mut body = Function::new([(LOCALS, ValType::V128)]);
     let mut code = body.instructions();
-    code.block(BlockType::Empty);
-    code.local_get(K).i32_eqz().br_if(0);
-    code.loop_(BlockType::Empty);
-    for step in 0..STEPS {
-        multiply(&mut code, step);
-        if step + 1 < STEPS {
-            count(&mut code, K).i32_eqz().br_if(1);
-        }
-    }
-    advance(&mut code, A, STEPS * ROWS * 4);
-    advance(&mut code, B, STEPS * 4);
-    count(&mut code, K).br_if(0);
-    code.end().end();
+    repeat(&mut code, STEPS, [(A, ROWS * 4), (B, 4)], multiply);
     for vector in 0..VECTORS {
         let place = at(u64::from(vector) * 16);
         code.local_get(C);
