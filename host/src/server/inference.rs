@@ -1,20 +1,13 @@
-//! One inference over HTTP: permit, body, codec, sandbox, record.
+//! One inference, whatever protocol it came by: permit, sandbox, record.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::Request;
-use axum::response::Response;
-use bytes::Bytes;
-use glovebox_protocol::{InferRequest, InferResponse};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use glovebox_protocol::{InferRequest, InferResponse, Tensor};
 
-use super::answer::{self, REQUEST_ID};
-use super::body;
 use super::state::State;
 use crate::admission::Permit;
 use crate::error::RequestError;
-use crate::limits;
 use crate::model::Model;
 use crate::sandbox::bindings::Media;
 use crate::sandbox::call::{Answer, Call};
@@ -22,104 +15,48 @@ use crate::sandbox::invoke::{Fault, Finished, Usage};
 use crate::telemetry::Record;
 use crate::text;
 
-/// Which of a model's functions is called.
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
-    /// Tensors as JSON.
-    Infer,
-    /// Media.
-    Predict,
-}
-
-/// A request for a model that exists.
-struct Inference {
+/// A request for a model that exists. Leaves exactly one record of it, also if it is dropped.
+pub(super) struct Inference {
     model: Arc<Model>,
-    kind: Kind,
     id: String,
-    accepted: Instant,
-}
-
-/// Answers a request and leaves exactly one record of it.
-pub(super) async fn answer(
-    state: Arc<State>,
-    name: &str,
-    version: Option<&str>,
-    kind: Kind,
-    request: Request,
-) -> Response {
-    let (accepted, id) = (Instant::now(), state.request_ids.next());
-    let mut response = match state.registry.version(name, version) {
-        Err(error) => {
-            body::discard(request).await;
-            answer::error(&error, &id)
-        }
-        Ok(model) => {
-            let inference = Inference {
-                model: Arc::clone(model),
-                kind,
-                id: id.clone(),
-                accepted,
-            };
-            let metrics = Arc::clone(&state.metrics);
-            let mut record = Record::new(metrics, &model.name, &id, accepted);
-            let result = inference.run(&state, request, &mut record).await;
-            record.outcome(
-                result
-                    .as_ref()
-                    .map_or_else(|error| error.code().0, |_| "ok"),
-            );
-            result.unwrap_or_else(|error| answer::error(&error, &id))
-        }
-    };
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
+    deadline: Instant,
+    record: Record,
 }
 
 impl Inference {
-    async fn run(
-        &self,
-        state: &State,
-        request: Request,
-        record: &mut Record,
-    ) -> Result<Response, RequestError> {
-        let (limits, gate) = (&self.model.limits, &self.model.gate);
-        let tenant = &self.model.tenant.name;
-        let deadline = self.accepted + limits.timeout;
-        body::check_encoding(&request)?;
-        body::check_length(&request, limits.body)?;
-        let permit = match gate.admit(&state.admission, tenant, deadline).await {
-            Ok(permit) => permit,
-            Err(error) => {
-                body::discard(request).await;
-                return Err(error);
-            }
-        };
-        let memory = permit.memory();
-        let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let body = body::read(request.into_body(), limits.body, deadline).await?;
-        let answer = match self.kind {
-            Kind::Infer => self.infer(body, deadline, permit, record).await?,
-            Kind::Predict => {
-                self.predict(body, content_type, deadline, permit, record)
-                    .await?
-            }
-        };
-        let content_type =
-            HeaderValue::from_str(&answer.content_type).map_err(|_| RequestError::BAD_OUTPUT)?;
-        Ok(answer::of_model(content_type, answer.body, memory))
+    /// Begins the record.
+    pub(super) fn new(state: &State, model: &Arc<Model>, id: &str, accepted: Instant) -> Self {
+        let metrics = Arc::clone(&state.metrics);
+        Self {
+            model: Arc::clone(model),
+            id: id.to_owned(),
+            deadline: accepted + model.limits.timeout,
+            record: Record::new(metrics, &model.name, id, accepted),
+        }
     }
 
-    async fn infer(
-        &self,
-        body: Bytes,
-        deadline: Instant,
+    /// The model that is asked.
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// When the answer must be there.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits for a permit.
+    pub(super) async fn admit(&self, state: &State) -> Result<Permit, RequestError> {
+        let (gate, tenant) = (&self.model.gate, &self.model.tenant.name);
+        gate.admit(&state.admission, tenant, self.deadline).await
+    }
+
+    /// Tensors in, tensors out. Outputs that the model did not declare so are its fault.
+    pub(super) async fn infer(
+        &mut self,
+        request: InferRequest,
         permit: Permit,
-        record: &mut Record,
-    ) -> Result<Media, RequestError> {
-        let request = heavy(body.len(), || InferRequest::from_json(&body))?;
-        drop(body);
+    ) -> Result<InferResponse, RequestError> {
         self.model.signature.check(&request)?;
         let InferRequest {
             id,
@@ -127,84 +64,57 @@ impl Inference {
             outputs,
             ..
         } = request;
-        match self
-            .call(Call::Infer(inputs, outputs), deadline, permit, record)
-            .await?
-        {
-            Answer::Tensors(outputs) => self.tensors(id, outputs),
+        match self.call(Call::Infer(inputs, outputs), permit).await? {
+            Answer::Tensors(outputs) => self.response(id, outputs),
             _ => Err(RequestError::INTERNAL),
         }
     }
 
-    async fn predict(
-        &self,
-        body: Bytes,
-        content_type: Option<HeaderValue>,
-        deadline: Instant,
+    /// Media in, media out.
+    pub(super) async fn predict(
+        &mut self,
+        media: Media,
         permit: Permit,
-        record: &mut Record,
     ) -> Result<Media, RequestError> {
-        let content_type = content_type
-            .as_ref()
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("application/octet-stream");
-        let media = Media {
-            content_type: content_type.to_owned(),
-            body: body.into(),
-        };
-        match self
-            .call(Call::Predict(media), deadline, permit, record)
-            .await?
-        {
+        match self.call(Call::Predict(media), permit).await? {
             Answer::Media(media) => Ok(media),
             _ => Err(RequestError::INTERNAL),
         }
     }
 
-    async fn call(
-        &self,
-        call: Call,
-        deadline: Instant,
-        permit: Permit,
-        record: &mut Record,
-    ) -> Result<Answer, RequestError> {
-        let loaded = self.model.loaded(deadline).await?;
+    /// Ends the record.
+    pub(super) fn end<T>(mut self, result: &Result<T, RequestError>) {
+        self.record.outcome(match result {
+            Ok(_) => "ok",
+            Err(error) => error.code().0,
+        });
+    }
+
+    async fn call(&mut self, call: Call, permit: Permit) -> Result<Answer, RequestError> {
+        let loaded = self.model.loaded(self.deadline).await?;
         let held = (permit, Arc::clone(&loaded));
-        let Finished { outcome, usage } = loaded.function.invoke(call, deadline, held).await;
-        record.usage(usage);
+        let Finished { outcome, usage } = loaded.function.invoke(call, self.deadline, held).await;
+        self.record.usage(usage);
         outcome.map_err(|fault| {
             self.log(&fault, &usage);
             fault.into()
         })
     }
 
-    /// A tensor that JSON cannot carry is the model's fault, as is one that it did not declare so.
-    fn tensors(
+    fn response(
         &self,
         id: Option<String>,
-        outputs: Vec<glovebox_protocol::Tensor>,
-    ) -> Result<Media, RequestError> {
+        outputs: Vec<Tensor>,
+    ) -> Result<InferResponse, RequestError> {
         let is_declared = |tensor| self.model.signature.declares(tensor);
         if !outputs.iter().all(is_declared) {
             return Err(RequestError::BAD_OUTPUT);
         }
-        let model_version = self.model.version().map(str::to_owned);
-        let response = InferResponse {
+        Ok(InferResponse {
             model_name: self.model.name.clone(),
-            model_version,
+            model_version: self.model.version().map(str::to_owned),
             id,
             outputs,
-        };
-        let bytes = response
-            .outputs
-            .iter()
-            .map(|tensor| tensor.data.len())
-            .sum();
-        let json = heavy(bytes, || response.to_json());
-        let body = json.map_err(|_| RequestError::BAD_OUTPUT)?;
-        Ok(Media {
-            content_type: answer::JSON.to_owned(),
-            body,
         })
     }
 
@@ -221,13 +131,5 @@ impl Inference {
             cpu_ms,
             "a request failed in the sandbox"
         );
-    }
-}
-
-/// Work on so many bytes, off the network threads if they are many.
-fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    match bytes < limits::HEAVY_BODY_BYTES {
-        true => work(),
-        false => tokio::task::block_in_place(work),
     }
 }

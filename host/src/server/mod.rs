@@ -1,8 +1,9 @@
 //! HTTP in front of the models: bind, accept, drain.
 //!
 //! The path of a request: connection permit ([`Server::serve`]) → header limits ([`connection`])
-//! → route ([`routes`]) → model → permit → body → codec → sandbox ([`inference`]), or component
-//! → permit → body → sandbox ([`function`]) → answer, which its client must take ([`delivery`]).
+//! → route ([`routes`]) → model → permit → body → codec ([`rest`]) → sandbox ([`inference`]), or
+//! component → permit → body → sandbox ([`function`]) → answer, which its client must take
+//! ([`delivery`]).
 
 mod activity;
 mod answer;
@@ -14,6 +15,7 @@ mod descriptors;
 mod function;
 mod inference;
 mod pace;
+mod rest;
 pub mod routes;
 mod siblings;
 mod spin;

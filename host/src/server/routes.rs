@@ -8,7 +8,7 @@ use axum::extract::{Request, State as Shared};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use glovebox_protocol::rest::{self, Call, Endpoint, Refusal};
+use glovebox_protocol::rest::{Call, Endpoint, Method as Allowed, Refusal};
 use glovebox_protocol::{
     ModelList, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady,
 };
@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::application::{Application, Target};
 use super::function;
-use super::inference::{self, Kind};
+use super::rest::{self, Kind};
 use super::state::State;
 use super::{answer, answer::REQUEST_ID};
 use crate::error::RequestError;
@@ -132,19 +132,17 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
             match call {
                 Call::Describe => with_model(&state, &name, version, describe),
                 Call::Ready => with_model(&state, &name, version, model_ready),
-                Call::Infer => inference::answer(state, &name, version, Kind::Infer, request).await,
-                Call::Predict => {
-                    inference::answer(state, &name, version, Kind::Predict, request).await
-                }
+                Call::Infer => rest::answer(state, &name, version, Kind::Infer, request).await,
+                Call::Predict => rest::answer(state, &name, version, Kind::Predict, request).await,
             }
         }
     }
 }
 
-fn takes(method: rest::Method, request: &Method) -> bool {
+fn takes(method: Allowed, request: &Method) -> bool {
     match method {
-        rest::Method::Get => [Method::GET, Method::HEAD].contains(request),
-        rest::Method::Post => request == Method::POST,
+        Allowed::Get => [Method::GET, Method::HEAD].contains(request),
+        Allowed::Post => request == Method::POST,
     }
 }
 
