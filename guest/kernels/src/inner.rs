@@ -46,9 +46,10 @@ mod written {
         for column in [0, LANES] {
             // SAFETY: the diagonals have four vectors for these columns, and so have four rows of C.
             unsafe {
-                let diagonals = diagonals.as_ptr().add(column);
-                let turns = [0, 1, 2, 3].map(|turn| Lanes::load(diagonals.add(turn * COLUMNS)));
-                for (row, sum) in Lanes::rows_of(turns).into_iter().enumerate() {
+                let turn =
+                    |turn: usize| Lanes::load(diagonals.as_ptr().add(turn * COLUMNS + column));
+                let rows = Lanes::rows_of([turn(0), turn(1), turn(2), turn(3)]);
+                for (row, sum) in rows.into_iter().enumerate() {
                     let at = c.add(row * COLUMNS + column);
                     Lanes::load(at).add(sum).store(at);
                 }

@@ -6,8 +6,9 @@ pub(crate) const LANES: usize = 4;
 #[cfg(target_family = "wasm")]
 mod vector {
     use std::arch::wasm32::{
-        f32x4_add, f32x4_gt, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub,
-        i32x4_shuffle, v128, v128_bitselect, v128_load, v128_store,
+        f32x4, f32x4_add, f32x4_div, f32x4_gt, f32x4_mul, f32x4_pmax, f32x4_pmin,
+        f32x4_relaxed_madd, f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_shuffle, v128,
+        v128_bitselect, v128_load, v128_store,
     };
 
     use super::LANES;
@@ -19,6 +20,32 @@ mod vector {
         #[inline(always)]
         pub(crate) fn splat(value: f32) -> Self {
             Self(f32x4_splat(value))
+        }
+
+        #[inline(always)]
+        pub(crate) fn of([a, b, c, d]: [f32; LANES]) -> Self {
+            Self(f32x4(a, b, c, d))
+        }
+
+        /// The even lanes of a vector, then the odd lanes of another.
+        #[inline(always)]
+        pub(crate) fn even_odd(even: Self, odd: Self) -> Self {
+            Self(i32x4_shuffle::<0, 2, 5, 7>(even.0, odd.0))
+        }
+
+        /// A lane of one, a lane of the other.
+        #[inline(always)]
+        pub(crate) fn zip(a: Self, b: Self) -> [Self; 2] {
+            [
+                Self(i32x4_shuffle::<0, 4, 1, 5>(a.0, b.0)),
+                Self(i32x4_shuffle::<2, 6, 3, 7>(a.0, b.0)),
+            ]
+        }
+
+        /// `self + a * b`, rounded once or twice.
+        #[inline(always)]
+        pub(crate) fn add_product(self, a: Self, b: Self) -> Self {
+            Self(f32x4_relaxed_madd(a.0, b.0, self.0))
         }
 
         #[inline(always)]
@@ -46,6 +73,16 @@ mod vector {
         #[inline(always)]
         pub(crate) fn mul(self, other: Self) -> Self {
             Self(f32x4_mul(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(crate) fn div(self, other: Self) -> Self {
+            Self(f32x4_div(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(crate) fn sqrt(self) -> Self {
+            Self(f32x4_sqrt(self.0))
         }
 
         #[inline(always)]
@@ -111,6 +148,24 @@ mod vector {
             Self([value; LANES])
         }
 
+        pub(crate) fn of(lanes: [f32; LANES]) -> Self {
+            Self(lanes)
+        }
+
+        pub(crate) fn even_odd(even: Self, odd: Self) -> Self {
+            let ([a, _, b, _], [_, c, _, d]) = (even.0, odd.0);
+            Self([a, b, c, d])
+        }
+
+        pub(crate) fn zip(a: Self, b: Self) -> [Self; 2] {
+            let ([a, b, c, d], [e, f, g, h]) = (a.0, b.0);
+            [Self([a, e, b, f]), Self([c, g, d, h])]
+        }
+
+        pub(crate) fn add_product(self, a: Self, b: Self) -> Self {
+            self.add(a.mul(b))
+        }
+
         pub(crate) unsafe fn load(from: *const f32) -> Self {
             // SAFETY: the caller's promise.
             Self(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
@@ -140,6 +195,14 @@ mod vector {
 
         pub(crate) fn mul(self, other: Self) -> Self {
             self.with(other, |a, b| a * b)
+        }
+
+        pub(crate) fn div(self, other: Self) -> Self {
+            self.with(other, |a, b| a / b)
+        }
+
+        pub(crate) fn sqrt(self) -> Self {
+            self.with(self, |a, _| a.sqrt())
         }
 
         pub(crate) fn min(self, other: Self) -> Self {

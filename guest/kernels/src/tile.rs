@@ -224,7 +224,8 @@ impl<const ROWS: usize, const COLUMNS: usize> Tile<ROWS, COLUMNS> {
                 // SAFETY: rows and columns are multiples of `LANES`, and `target` is a whole tile.
                 unsafe {
                     let at = self.row(row).add(column);
-                    let rows = [0, 1, 2, 3].map(|row| Lanes::load(at.add(row * COLUMNS)));
+                    let load = |row: usize| Lanes::load(at.add(row * COLUMNS));
+                    let rows = [load(0), load(1), load(2), load(3)];
                     for (column, values) in (column as isize..).zip(Lanes::turn(rows)) {
                         let to = target.ptr.offset(target.col_byte_stride * column);
                         values.store(to.cast::<f32>().add(row));

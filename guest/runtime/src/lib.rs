@@ -9,6 +9,7 @@
 
 mod answer;
 mod error;
+mod graph;
 mod heap;
 mod image;
 mod model;

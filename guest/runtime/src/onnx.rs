@@ -11,6 +11,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::prelude::tract_itertools::Itertools;
 
 use crate::error::LoadError;
+use crate::graph;
 use crate::tensor::to_tract;
 
 /// Whose operators tract knows, by name alone: another domain's operator of the same name is
@@ -69,6 +70,8 @@ pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
     let input_names = name_inputs(&model)?;
     let output_names = name_outputs(&model)?;
     name_open_dimensions(&mut model)?;
+    let mut model = model.into_typed()?;
+    graph::adopt(&mut model)?;
     let model = model.into_optimized()?;
     let inputs = specs(&model, input_names, model.input_outlets()?)?;
     let outputs = specs(&model, output_names, model.output_outlets()?)?;

@@ -1,0 +1,98 @@
+//! Operators of our own in tract's graph: convolutions and pooling by `glovebox_kernels`.
+
+mod convolution;
+mod packed;
+mod pooling;
+mod response;
+mod spec;
+
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, SumPool};
+use tract_onnx_opl::lrn::Lrn;
+
+use convolution::Convolution;
+use pooling::Pooling;
+use response::ResponseNormalization;
+
+/// Puts our operators in the place of tract's where they can do the same. What follows a convolution
+/// becomes a part of it when the graph is optimised.
+pub(crate) fn adopt(model: &mut TypedModel) -> TractResult<()> {
+    for id in model.eval_order()? {
+        if let Some(patch) = adopted(model, model.node(id))? {
+            patch.apply(model)?;
+        }
+    }
+    Ok(())
+}
+
+fn adopted(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    let mut facts = model
+        .node_input_facts(node.id)?
+        .into_iter()
+        .cloned()
+        .collect::<Vec<_>>();
+    for (fact, input) in facts.iter_mut().zip(&node.inputs) {
+        fact.konst = known(model, *input)?;
+    }
+    let op: Option<Box<dyn TypedOp>> = if let Some(conv) = node.op_as::<Conv>() {
+        Convolution::adopt(conv, &facts)?.map(Into::into)
+    } else if let Some(pool) = node.op_as::<MaxPool>() {
+        Pooling::of_max(pool, &facts).map(Into::into)
+    } else if let Some(pool) = node.op_as::<SumPool>() {
+        Pooling::of_mean(pool, &facts).map(Into::into)
+    } else if let Some(lrn) = node.op_as::<Lrn>() {
+        ResponseNormalization::adopt(lrn, &facts).map(Into::into)
+    } else if let Some(op) = node.op_as::<TypedBinOp>() {
+        return by_channel(model, node, op, &facts);
+    } else {
+        None
+    };
+    // Only the first input: filters are the operator's own.
+    let input = node.inputs.get(..1).unwrap_or_default();
+    let replace = |op| TypedModelPatch::replace_single_op(model, node, input, op);
+    op.map(replace).transpose()
+}
+
+/// A product with a number for each channel begins a chain that a convolution of single pixels can take
+/// in. Behind a convolution it becomes part of that one.
+fn by_channel(
+    model: &TypedModel,
+    node: &TypedNode,
+    op: &TypedBinOp,
+    facts: &[TypedFact],
+) -> TractResult<Option<TypedModelPatch>> {
+    for (slot, input) in node.inputs.iter().enumerate() {
+        let image = model.node(input.node);
+        let other = facts.get(1 - slot.min(1));
+        let is_convolution = image.op_is::<Conv>() || image.op_is::<Convolution>();
+        if let (Some(fact), Some(other), false) = (facts.get(slot), other, is_convolution) {
+            if let Some(op) = Convolution::by_channel(op, fact, other)? {
+                let input = std::slice::from_ref(input);
+                return Ok(Some(TypedModelPatch::replace_single_op(
+                    model, node, input, op,
+                )?));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The value of an outlet that is a constant, or computed from constants alone by its node: tract does
+/// that only when it optimises.
+fn known(model: &TypedModel, outlet: OutletId) -> TractResult<Option<Arc<Tensor>>> {
+    let fact = model.outlet_fact(outlet)?;
+    if fact.konst.is_some() {
+        return Ok(fact.konst.clone());
+    }
+    let node = model.node(outlet.node);
+    let value =
+        |input: &OutletId| Some(model.outlet_fact(*input).ok()?.konst.clone()?.into_tvalue());
+    let inputs: Option<TVec<TValue>> = node.inputs.iter().map(value).collect();
+    let Some(inputs) = inputs.filter(|inputs| !inputs.is_empty()) else {
+        return Ok(None);
+    };
+    let outputs = node.op.eval_out_of_plan(inputs)?.unwrap_or_default();
+    let value = outputs.into_iter().nth(outlet.slot);
+    Ok(value.map(TValue::into_arc_tensor))
+}

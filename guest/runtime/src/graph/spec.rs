@@ -1,0 +1,47 @@
+//! The geometry of tract's windows as that of ours.
+
+use glovebox_kernels::{Geometry, Window};
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::cnn::PoolSpec;
+
+/// Images, how many of them, and what a window makes of one.
+pub(crate) struct Images {
+    pub(crate) count: usize,
+    pub(crate) geometry: Geometry,
+    pub(crate) output_shape: TVec<usize>,
+}
+
+/// Whether we have windows of this kind: rows and columns of numbers with a point, channels first.
+pub(crate) fn is_ours(spec: &PoolSpec, input: &TypedFact) -> bool {
+    spec.rank() == 2
+        && !spec.data_format.c_is_last()
+        && input.is_plain()
+        && input.datum_type == f32::datum_type()
+}
+
+impl Images {
+    /// Images of this shape under the windows of `spec`.
+    pub(crate) fn new(spec: &PoolSpec, shape: &[usize]) -> TractResult<Self> {
+        let input = spec.data_format.shape(shape)?;
+        let axes = spec.computed_padding(input.hw_dims());
+        let [rows, columns] = axes.as_slice() else {
+            bail!("a window of two dimensions on images of {}", axes.len());
+        };
+        let window = Window {
+            size: pair(&spec.kernel_shape)?,
+            strides: pair(&spec.strides())?,
+            dilations: pair(&spec.dilations())?,
+        };
+        let before = [rows.pad_before, columns.pad_before];
+        let output = [rows.convoluted, columns.convoluted];
+        Ok(Self {
+            count: input.n().copied().unwrap_or(1),
+            geometry: Geometry::new(window, pair(input.hw_dims())?, before, output),
+            output_shape: spec.output_shape(shape)?.shape,
+        })
+    }
+}
+
+fn pair(values: &[usize]) -> TractResult<[usize; 2]> {
+    <[usize; 2]>::try_from(values).map_err(|_| format_err!("{values:?} is no pair"))
+}
