@@ -247,3 +247,145 @@ fn convolutions_of_all_shapes_are_those_of_a_plain_loop() {
     }
     case.check();
 }
+
+/// For each pixel of so many channels of so many images: its value, its channel, its index.
+fn by_channel(
+    values: &[f32],
+    channels: usize,
+    pixels: usize,
+    function: impl Fn(f32, usize, usize) -> f32,
+) -> Vec<f32> {
+    let value = |(index, value): (usize, &f32)| function(*value, index / pixels % channels, index);
+    values.iter().enumerate().map(value).collect()
+}
+
+#[test]
+fn a_convolution_takes_in_what_follows_it() {
+    const IMAGES: usize = 2;
+    // Large enough for Winograd's way, and not.
+    for (index, [channels, height, width]) in [[16, 13, 12], [3, 5, 6]].into_iter().enumerate() {
+        let seed = 101 + 7 * index as u32;
+        let pixels = height * width;
+        let dims = [IMAGES, channels, height, width];
+        let all = dims.iter().product();
+        let (picture, other) = (noise(all, seed), noise(all, seed + 1));
+        let [before, factor, summand, bias] = [2, 3, 4, 5].map(|part| noise(channels, seed + part));
+        let kernel = noise(channels * channels * 9, seed + 6);
+        let scaled = by_channel(&picture, channels, pixels, |x, channel, _| {
+            (x * before[channel] + summand[channel]).max(0.0)
+        });
+        let shape = [channels, height, width, channels, 3, 1];
+        let images = scaled.chunks_exact(channels * pixels);
+        let no_bias = vec![0.0; channels];
+        let convolved: Vec<f32> = images
+            .flat_map(|image| convolution(shape, image, &kernel, &no_bias))
+            // The plain loop has a leak of its own.
+            .map(|x| if x > 0.0 { x } else { x * 100.0 })
+            .collect();
+        let expected = by_channel(&convolved, channels, pixels, |x, channel, index| {
+            ((x + bias[channel]) * factor[channel] + summand[channel] + other[index])
+                .clamp(0.0, 6.0)
+        });
+        let [_, declared @ ..] = dims.map(|size| size as i64);
+        let open = [OPEN, declared[0], declared[1], declared[2]];
+        let by_channel = [1, channels, 1, 1];
+        Case::new()
+            .input("x", &open, &dims, &picture)
+            .input("other", &open, &dims, &other)
+            .weights("before", &by_channel, &before)
+            .weights("factor", &by_channel, &factor)
+            .weights("summand", &by_channel, &summand)
+            .weights("kernel", &[channels, channels, 3, 3], &kernel)
+            .weights("bias", &[channels], &bias)
+            .weights("six", &[], &[6.0])
+            .weights("zero", &[], &[0.0])
+            .node(Node::new("Mul", "a", &["x", "before"], &["a"]))
+            .node(Node::new("Add", "b", &["a", "summand"], &["b"]))
+            .node(Node::new("Relu", "c", &["b"], &["c"]))
+            .node(Node::new("Conv", "d", &["c", "kernel", "bias"], &["d"]).ints("pads", &[1; 4]))
+            .node(Node::new("Mul", "e", &["d", "factor"], &["e"]))
+            .node(Node::new("Add", "f", &["e", "summand"], &["f"]))
+            .node(Node::new("Add", "g", &["other", "f"], &["g"]))
+            .node(Node::new("Clip", "y", &["g", "zero", "six"], &["y"]))
+            .output("y", 4, expected)
+            .check();
+    }
+}
+
+/// What a window of 3 x 3 sees at every second pixel, with a border of one.
+fn seen(picture: &[f32], height: usize, width: usize) -> Vec<Vec<f32>> {
+    let at = |y: usize, x: usize| (y < height && x < width).then(|| picture[y * width + x]);
+    let mut windows = Vec::new();
+    for y in (0..height).step_by(2) {
+        for x in (0..width).step_by(2) {
+            let places = (0..9).map(|place| (y + place / 3, x + place % 3));
+            let inside = places.filter_map(|(y, x)| at(y.checked_sub(1)?, x.checked_sub(1)?));
+            windows.push(inside.collect());
+        }
+    }
+    windows
+}
+
+#[test]
+fn pooling_is_that_of_a_plain_loop() {
+    const CHANNELS: usize = 3;
+    for (index, [height, width]) in [[7, 9], [1, 1], [18, 35]].into_iter().enumerate() {
+        let dims = [1, CHANNELS, height, width];
+        let picture = noise(dims.iter().product(), 211 + index as u32);
+        let channels = picture.chunks_exact(height * width);
+        let windows: Vec<_> = channels
+            .flat_map(|image| seen(image, height, width))
+            .collect();
+        let pool = |of: fn(&[f32]) -> f32| windows.iter().map(|window| of(window)).collect();
+        let node = |op: &str, name: &str| {
+            let node = Node::new(op, name, &["x"], &[name]).ints("kernel_shape", &[3; 2]);
+            node.ints("strides", &[2; 2]).ints("pads", &[1; 4])
+        };
+        Case::new()
+            .input("x", &dims.map(|size| size as i64), &dims, &picture)
+            .node(node("MaxPool", "max"))
+            .node(node("AveragePool", "mean"))
+            .node(node("AveragePool", "padded").int("count_include_pad", 1))
+            .output(
+                "max",
+                4,
+                pool(|seen| seen.iter().copied().fold(f32::MIN, f32::max)),
+            )
+            .output(
+                "mean",
+                4,
+                pool(|seen| seen.iter().sum::<f32>() / seen.len() as f32),
+            )
+            .output("padded", 4, pool(|seen| seen.iter().sum::<f32>() / 9.0))
+            .check();
+    }
+}
+
+#[test]
+fn a_response_is_normalised_by_its_neighbours() {
+    const CHANNELS: usize = 6;
+    const PIXELS: usize = 5 * 3;
+    let dims = [2, CHANNELS, 5, 3];
+    let picture = noise(2 * CHANNELS * PIXELS, 307);
+    let square = |image: usize, channel: usize, pixel: usize| {
+        picture[(image * CHANNELS + channel) * PIXELS + pixel].powi(2)
+    };
+    let expected = by_channel(&picture, CHANNELS, PIXELS, |x, channel, index| {
+        let (image, pixel) = (index / (CHANNELS * PIXELS), index % PIXELS);
+        let neighbours = channel.saturating_sub(1)..=(channel + 1).min(CHANNELS - 1);
+        let sum: f32 = neighbours
+            .map(|channel| square(image, channel, pixel))
+            .sum();
+        x / (1.0 + 0.5 / 3.0 * sum).powf(0.75)
+    });
+    let node = Node::new("LRN", "y", &["x"], &["y"]).int("size", 3);
+    Case::new()
+        .input("x", &[OPEN, CHANNELS as i64, 5, 3], &dims, &picture)
+        .node(
+            node.float("alpha", 0.5)
+                .float("beta", 0.75)
+                .float("bias", 1.0),
+        )
+        .output("y", 4, expected)
+        .check();
+}

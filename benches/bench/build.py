@@ -2,15 +2,20 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import paths
 
-# Those of Glovebox's guests, see host/build.rs.
+CARGO_HOME = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+# Those of Glovebox's guests, in the order of host/build.rs: with others, cargo would build all that they
+# have in common again, each time.
 WASM_FLAGS = [
     "-C",
     "target-feature=+simd128,+relaxed-simd",
     "--cfg",
     'getrandom_backend="custom"',
+    f"--remap-path-prefix={CARGO_HOME}=cargo",
+    f"--remap-path-prefix={paths.REPOSITORY}=glovebox",
 ]
 
 
@@ -23,9 +28,18 @@ def build() -> None:
     # Not together with the others: tract wants more features of their dependencies, and all of
     # them would be built twice.
     cargo("build", "--release", "--package=glovebox-bench-stock", "--bins")
+    guest("glovebox-bench-stock")
+
+
+def build_kernels() -> None:
+    cargo("build", "--release", "--package=glovebox-benches", "--bin=glovebox-bench-kernels")
+    guest("glovebox-bench-kernels")
+
+
+def guest(package: str) -> None:
     cargo(
         "build",
-        "--package=glovebox-bench-stock",
+        f"--package={package}",
         "--lib",
         "--profile=guest",
         "--target=wasm32-unknown-unknown",

@@ -3,6 +3,7 @@
     benches/run                                all models, all engines
     benches/run --group zoo --quick            those of the headline, roughly
     benches/run --models resnet50 --engines ort,glovebox
+    benches/run --kernels                      the kernels alone
 
 See README.md. The exit code is 1 if outputs differ from those of native ONNX Runtime.
 """
@@ -10,6 +11,7 @@ See README.md. The exit code is 1 if outputs differ from those of native ONNX Ru
 import argparse
 import os
 import signal
+import subprocess
 import sys
 
 import build
@@ -38,6 +40,9 @@ def parse_arguments() -> argparse.Namespace:
         choices=["wall", "cpu"],
         default="wall",
         help="`cpu` counts the process's own time only, for a machine that is not quiet",
+    )
+    parser.add_argument(
+        "--kernels", action="store_true", help="the kernels alone, against the processor's peak"
     )
     parser.add_argument("--no-build", action="store_true", help="use what was built before")
     arguments = parser.parse_args()
@@ -83,6 +88,10 @@ def run(arguments: argparse.Namespace, names: list[str]) -> Results:
 
 def main() -> int:
     arguments = parse_arguments()
+    if arguments.kernels:
+        if not arguments.no_build:
+            build.build_kernels()
+        return subprocess.run([paths.KERNELS, paths.KERNELS_MODULE]).returncode
     names = [name for name in engines.ALL if name in (arguments.engines or engines.ALL)]
     if not arguments.no_build:
         build.build()

@@ -15,7 +15,10 @@ RESULTS = OUT / "results"
 GLOVEBOX = TARGET / "release" / "glovebox"
 SANDBOX = TARGET / "release" / "glovebox-benches"
 TRACT = TARGET / "release" / "glovebox-bench-tract"
-STOCK = TARGET / "guests" / "wasm32-unknown-unknown" / "guest" / "glovebox_bench_stock.wasm"
+KERNELS = TARGET / "release" / "glovebox-bench-kernels"
+GUESTS = TARGET / "guests" / "wasm32-unknown-unknown" / "guest"
+STOCK = GUESTS / "glovebox_bench_stock.wasm"
+KERNELS_MODULE = GUESTS / "glovebox_bench_kernels.wasm"
 
 # What decides about models and inputs.
 MAKERS = [

@@ -29,6 +29,12 @@ impl Message {
         self
     }
 
+    fn float(mut self, field: u64, value: f32) -> Self {
+        self.varint(field << 3 | 5);
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
     fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
         self.varint(field << 3 | 2);
         self.varint(bytes.len() as u64);
@@ -113,6 +119,11 @@ impl Node {
     pub(crate) fn int(self, name: &str, value: i64) -> Self {
         let attribute = Message::default().text(1, name).int(3, value as u64);
         Self(self.0.message(5, attribute.int(20, 2)))
+    }
+
+    pub(crate) fn float(self, name: &str, value: f32) -> Self {
+        let attribute = Message::default().text(1, name).float(2, value);
+        Self(self.0.message(5, attribute.int(20, 1)))
     }
 
     pub(crate) fn ints(self, name: &str, values: &[i64]) -> Self {

@@ -1,9 +1,11 @@
-//! Kernels for matrix products in WebAssembly, offered to tract through the registry of
-//! tract-linalg.
+//! What takes most of a model's time in WebAssembly.
 //!
-//! The innermost loops are WebAssembly that the build script writes (`build/`); around them, in
-//! Rust, is what tract fuses with a product ([`tile`]) and which kernel is for which shape
-//! ([`tier`]). Elsewhere than on wasm the innermost loops are plain Rust, for tests.
+//! Products of matrices are offered to tract through the registry of tract-linalg ([`kernel`],
+//! [`tile`], [`tier`]). Convolutions, pooling and local response normalisation are functions on slices,
+//! which the guest runtime puts into operators: [`convolution`], [`sweep`], [`response`].
+//!
+//! The innermost loops are WebAssembly that the build script writes (`build/`). Elsewhere than on wasm
+//! they are plain Rust, for tests.
 
 mod columns;
 mod convolution;

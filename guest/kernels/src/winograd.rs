@@ -273,13 +273,13 @@ fn lines_of(numbers: &[f32], bias: Lanes) -> [[Lanes; 2]; 2] {
         let inner = b.add(c);
         [a.add(inner), b.sub(c).sub(d)]
     };
-    let (a, b, c, d) = (column(0), column(1), column(2), column(3));
-    let row = |row: usize| {
-        let left = a[row].add(b[row]).add(c[row]).add(bias);
-        let right = b[row].sub(c[row]).sub(d[row]).add(bias);
-        Lanes::zip(left, right)
+    let ([a, e], [b, f]) = (column(0), column(1));
+    let ([c, g], [d, h]) = (column(2), column(3));
+    let line = |a: Lanes, b: Lanes, c: Lanes, d: Lanes| {
+        let left = a.add(b).add(c).add(bias);
+        Lanes::zip(left, b.sub(c).sub(d).add(bias))
     };
-    [row(0), row(1)]
+    [line(a, b, c, d), line(e, f, g, h)]
 }
 
 /// The filter's numbers, see [`Winograd::numbers`].
@@ -302,8 +302,8 @@ fn transformed(filter: &Filter, packed: &[f32]) -> Vec<f32> {
                     quarter(g(1), g(4), g(7)),
                     quarter(g(2), g(5), g(8)),
                 );
-                for row in 0..4 {
-                    for value in quarter(a[row], b[row], c[row]) {
+                for ((a, b), c) in a.into_iter().zip(b).zip(c) {
+                    for value in quarter(a, b, c) {
                         value.store(to.add(number * channels * ROWS));
                         number += 1;
                     }
