@@ -1,6 +1,7 @@
 //! Requests that are put together: the answers are those that each would have had by itself.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
@@ -135,6 +136,25 @@ fn a_request_that_is_alone_waits_for_nobody() {
     assert!(start.elapsed() < Duration::from_millis(900));
     answers.iter().for_each(|answer| drop(answer.ok()));
     assert_eq!(counts(&client), (4, 19, 4));
+}
+
+#[test]
+fn a_deadline_in_a_batch_is_each_request_s_own() {
+    let (_dir, wasm) = dense();
+    let host = serve(&wasm, BATCH);
+    let client = host.client();
+    // Who holds a permit and never comes is waited for.
+    let mut slow = client.connect();
+    let head = "POST /v2/models/dense/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    while client.metric("glovebox_running_requests{model=\"dense\"}") < 1.0 {}
+    let mut hasty = request(1, 1);
+    hasty["parameters"] = json!({ "timeout": 100_000 });
+    let answers = at_once(&client, &[hasty, request(1, 2), request(2, 3)]);
+    answers[0].error(504, "timeout");
+    answers[1].ok();
+    answers[2].ok();
+    assert_eq!(counts(&client), (2, 3, 1));
 }
 
 #[test]
