@@ -84,6 +84,9 @@ pub const RESET_STREAMS: usize = 20;
 pub const WRONG_STREAMS: usize = 100;
 /// How long a request waits for one of its component's permits.
 pub const QUEUE_TIME: Duration = Duration::from_secs(5);
+/// How long a request that was put together with others waits behind its deadline for its bill: a
+/// guest that runs over it is stopped within some ticks.
+pub const BATCH_GRACE: Duration = Duration::from_millis(20);
 /// Numbers of rows in one execution that statistics tell apart; clients choose the rows.
 pub const BATCH_SIZES: usize = 64;
 /// The body of a call to the model repository, from a client that knows the operator's token.

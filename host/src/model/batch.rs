@@ -279,16 +279,19 @@ fn shares(seats: &[Seat], finished: Finished<Answer>, start: Instant) -> Option<
         _ => return None,
     };
     let mut execution = Some(rows.iter().sum());
+    // Who is gone counts nothing any more: the others bear it.
+    let there = seats.iter().filter(|seat| !seat.answer.is_closed());
+    let there = there.count();
     let mut shares = Vec::with_capacity(parts.len());
     for (seat, part) in seats.iter().zip(parts) {
-        let mut usage = part_of(&usage, seats.len());
+        let mut usage = part_of(&usage, there);
         usage.queue += start.saturating_duration_since(seat.since);
         shares.push(Share {
             finished: Finished {
                 outcome: part.map(Answer::Tensors),
                 usage,
             },
-            execution: execution.take(),
+            execution: execution.take_if(|_| !seat.answer.is_closed()),
         });
     }
     Some(shares)

@@ -10,6 +10,7 @@ use tokio::time::timeout_at;
 use super::state::State;
 use crate::admission::Permit;
 use crate::error::RequestError;
+use crate::limits;
 use crate::model::batch::{Batcher, Member};
 use crate::model::{Loaded, Model};
 use crate::sandbox::bindings::Media;
@@ -175,7 +176,9 @@ impl Inference {
             deadline: self.deadline,
             held: Arc::new((permit, loaded)),
         };
-        let share = timeout_at(self.deadline.into(), batcher.join(member, &self.model.gate));
+        // What was used until the deadline is known a moment later.
+        let until = self.deadline + limits::BATCH_GRACE;
+        let share = timeout_at(until.into(), batcher.join(member, &self.model.gate));
         let share = share.await.map_err(|_| RequestError::Timeout)?;
         let share = share.map_err(|_| RequestError::INTERNAL)?;
         self.record.rows(rows, share.execution);
