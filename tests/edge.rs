@@ -424,24 +424,17 @@ fn names_that_are_paths_or_no_names_at_all_are_unknown() {
 }
 
 #[test]
-fn a_compressed_body_is_refused_by_name() {
+fn a_body_in_another_coding_is_refused_by_name() {
     let host = up();
     let client = host.client();
-    for coding in [
-        "gzip",
-        "br",
-        "zstd",
-        "deflate",
-        "gzip, gzip",
-        "identity, gzip",
-    ] {
+    for coding in ["br", "zstd", "gzip, gzip", "identity, gzip"] {
         let answer = client.raw(&format!(
             "{POST}content-encoding: {coding}\r\ncontent-length: 9\r\n\r\n"
         ));
         let error = answer.error(415, "unsupported_media");
         assert!(error.contains(&format!("{coding:?}")), "{error}");
     }
-    assert_eq!(client.requests("wine", "unsupported_media"), 6.0);
+    assert_eq!(client.requests("wine", "unsupported_media"), 4.0);
     let answer = client.raw(&format!(
         "{POST}content-encoding: identity\r\ncontent-length: 1\r\n\r\n{{"
     ));

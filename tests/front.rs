@@ -107,6 +107,25 @@ fn assert_answers_as_the_model_itself(host: &Host) {
 }
 
 #[test]
+fn tensors_as_bytes_are_read_and_written_by_the_front_too() {
+    let ask = |host: &Host| {
+        let headers = [("inference-header-content-length", "0")];
+        let body = [0; 256];
+        host.client()
+            .send("/v2/models/digits/infer", &headers, &body)
+    };
+    let plain = Glovebox::new("up").option("--from", digits()).serve();
+    let front = at_the_path_of_the_model(digits_http(), "").up().serve();
+    let (expected, answer) = (ask(&plain), ask(&front));
+    assert_eq!((answer.status, &answer.body), (200, &expected.body));
+    for header in ["inference-header-content-length", "content-type"] {
+        assert_eq!(answer.header(header), expected.header(header));
+    }
+    let config = |host: &Host| host.client().get("/v2/models/digits/config").ok();
+    assert_eq!(config(&front), config(&plain));
+}
+
+#[test]
 fn a_packed_front_imports_what_every_host_of_wasi_http_has() {
     let about = Glovebox::new("inspect").arg(digits_http()).arg("--json");
     let about = about.run().json();

@@ -10,7 +10,10 @@
 )]
 
 mod admission;
+mod batching;
+mod binary;
 mod boundary;
+mod compression;
 mod cpu;
 mod density;
 mod edge;
@@ -28,10 +31,12 @@ mod on_demand;
 mod outbound;
 mod pack;
 mod refusals;
+mod repository;
 mod serve;
 mod sharing;
 mod siblings;
 mod spin;
+mod statistics;
 mod tidy;
 mod up;
 mod wall;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::client::Client;
 use crate::harness::command::Glovebox;
-use crate::harness::files::{model_dir, wine};
+use crate::harness::files::{model_dir, wine, workspace};
 
 const HISTOGRAMS: [&str; 4] = ["request", "queue", "instantiate", "guest"];
 
@@ -111,6 +111,34 @@ fn metrics_are_in_the_form_that_prometheus_scrapes() {
         let mut series = text.lines().filter(|line| line.starts_with(name));
         assert!(series.any(|line| line.contains("model=\"wine\"")), "{name}");
     }
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_exist() {
+    let host = Glovebox::new("up").option("--from", wine()).serve();
+    let client = host.client();
+    client.predict("wine", "application/json", &record()).ok();
+    let text = client.get("/metrics").text();
+    let dashboard = workspace().join("docs/grafana/glovebox.json");
+    let dashboard: Value = serde_json::from_slice(&fs::read(dashboard).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    let mut count = 0;
+    for target in targets {
+        let expression = target["expr"].as_str().unwrap();
+        let words = expression.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        let is_metric = |word: &&str| word.starts_with("glovebox_") || word.starts_with("nv_");
+        for metric in words.filter(is_metric) {
+            let series = [format!("{metric} "), format!("{metric}{{")];
+            let mut lines = text.lines();
+            assert!(
+                lines.any(|line| series.iter().any(|start| line.starts_with(start))),
+                "{metric}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 20, "the dashboard is written otherwise");
 }
 
 #[test]

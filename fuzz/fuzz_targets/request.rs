@@ -4,6 +4,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 use glovebox_fuzz::assert_harmless;
 use glovebox_fuzz::memory::{Counting, peak};
+use glovebox_protocol::rest::read_request;
 use glovebox_protocol::{
     Datatype, InferRequest, InferResponse, Parameter, Signature, Tensor, TensorSpec,
 };
@@ -17,9 +18,11 @@ static ALLOCATOR: Counting = Counting;
 const MOST_TIMES: usize = 16;
 const MOST_BESIDE: usize = 16 << 10;
 
-// A zero byte is no JSON: what follows it is read as tensors.
+// A zero byte is no JSON: what follows it is read as tensors. Behind a one stands the length of the
+// JSON before binary data, and both of them.
 fuzz_target!(|bytes: &[u8]| match bytes.split_first() {
     Some((0, rest)) => answer(rest),
+    Some((1, rest)) => binary(rest),
     _ => body(bytes),
 });
 
@@ -38,6 +41,32 @@ fn body(bytes: &[u8]) {
             let json = response.to_json().expect("what is read can be written");
             let again = InferResponse::from_json(&json).expect("what is written can be read");
             assert_eq!(again, response);
+        }
+        Err(error) => assert_harmless(&error.to_string()),
+    }
+}
+
+fn binary(bytes: &[u8]) {
+    let Some((length, body)) = bytes.split_first_chunk() else {
+        return;
+    };
+    let length = usize::from(u16::from_le_bytes(*length));
+    let signature = Signature {
+        inputs: vec![TensorSpec {
+            shape: vec![-1, 2],
+            ..output("x")
+        }],
+        outputs: vec![output("y")],
+        media: Vec::new(),
+    };
+    let most = MOST_TIMES * body.len() + MOST_BESIDE;
+    let (request, taken) = peak(|| read_request(body, Some(length), &signature));
+    assert!(taken <= most, "{taken} bytes for a body of {}", body.len());
+    match request {
+        Ok((request, _)) => {
+            for tensor in &request.inputs {
+                assert_eq!(tensor.check(), Ok(()));
+            }
         }
         Err(error) => assert_harmless(&error.to_string()),
     }

@@ -45,6 +45,7 @@ pub struct Gate {
 /// The right to one instance, given back by dropping.
 pub struct Permit {
     memory: Arc<Memory>,
+    waited: Duration,
     _instances: Vec<OwnedSemaphorePermit>,
     _component: OwnedSemaphorePermit,
     _hold: Hold,
@@ -147,8 +148,8 @@ impl Gate {
         tenant: &str,
         deadline: Instant,
     ) -> Result<Permit, RequestError> {
-        let _place = self.queue_up()?;
-        let until = deadline.min(Instant::now() + limits::QUEUE_TIME).into();
+        let (_place, asked) = (self.queue_up()?, Instant::now());
+        let until = deadline.min(asked + limits::QUEUE_TIME).into();
         let component = timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await;
         let component = component
             .map_err(|_| self.quota())?
@@ -167,6 +168,7 @@ impl Gate {
         }
         Ok(Permit {
             memory: Arc::new(Memory(memory)),
+            waited: asked.elapsed(),
             _instances: instances,
             _component: component,
             _hold: Hold {
@@ -198,9 +200,19 @@ impl Permit {
     pub fn memory(&self) -> Arc<Memory> {
         Arc::clone(&self.memory)
     }
+
+    /// How long its request waited for it.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
 }
 
 impl Memory {
+    /// What is reserved.
+    pub fn size(&self) -> Bytes {
+        self.0.first().map_or(Bytes(0), Reservation::size)
+    }
+
     /// Gives back all but so many bytes.
     pub fn keep(&mut self, part: Bytes) {
         for reservation in &mut self.0 {

@@ -18,6 +18,17 @@ pub enum RequestError {
     /// What every server of the protocol refuses, in the same words.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// An operator has unloaded the model.
+    #[error("the model is unloaded; whoever runs this server can load it again")]
+    Unloaded,
+    /// Only an operator who has said so lets clients load and unload models.
+    #[error(
+        "the model repository is closed here; start `glovebox up` with --repository-admin <token file>"
+    )]
+    RepositoryClosed,
+    /// The client does not know the operator's token.
+    #[error("the model repository needs the header `authorization: Bearer <token>`")]
+    Unauthorized,
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     SlowBody,
@@ -67,6 +78,9 @@ impl RequestError {
                 let status = StatusCode::from_u16(status);
                 (code, status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
             }
+            Self::Unloaded => ("unloaded", StatusCode::NOT_FOUND),
+            Self::RepositoryClosed => ("forbidden", StatusCode::FORBIDDEN),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
             Self::SlowBody => ("slow_body", StatusCode::REQUEST_TIMEOUT),
             Self::Quota(_) => ("quota", StatusCode::TOO_MANY_REQUESTS),
             Self::Overload(_) => ("overload", StatusCode::SERVICE_UNAVAILABLE),

@@ -84,6 +84,17 @@ pub const RESET_STREAMS: usize = 20;
 pub const WRONG_STREAMS: usize = 100;
 /// How long a request waits for one of its component's permits.
 pub const QUEUE_TIME: Duration = Duration::from_secs(5);
+/// How long a request that was put together with others waits behind its deadline for its bill: a
+/// guest that runs over it is stopped within some ticks.
+pub const BATCH_GRACE: Duration = Duration::from_millis(20);
+/// Numbers of rows in one execution that statistics tell apart; clients choose the rows.
+pub const BATCH_SIZES: usize = 64;
+/// The body of a call to the model repository, from a client that knows the operator's token.
+pub const REPOSITORY_BODY: Bytes = Bytes(64 * KIB);
+/// How long such a call may take to arrive, and a model to be loaded by it.
+pub const REPOSITORY_TIME: Duration = Duration::from_secs(60);
+/// The shortest token that opens it; one of random letters is out of reach of guessing.
+pub const TOKEN_BYTES: usize = 16;
 /// Requests waiting for a permit, for each permit that there is.
 pub const QUEUE_PER_PERMIT: usize = 16;
 /// The longest that a refused client is told to stay away: by then everything has changed.
@@ -94,6 +105,8 @@ pub const TENANT_SHARE: u32 = 2;
 pub const INSTANCES: u32 = 256;
 /// How long a client may use a connection that it has when draining begins.
 pub const LINGER_TIME: Duration = Duration::from_millis(500);
+/// Answers up to this size are not compressed: they fit into one packet as they are.
+pub const PLAIN_BYTES: usize = KIB as usize;
 /// Bodies from this size on are decoded and encoded off the network threads.
 pub const HEAVY_BODY_BYTES: usize = (128 * KIB) as usize;
 /// How long accepted requests may take to finish after SIGTERM.
@@ -232,6 +245,31 @@ pub struct Limits {
     pub output: Bytes,
     /// What the host itself takes for a request, at most; follows from what kind of component it is.
     pub own: Bytes,
+    /// Whether requests are put together, and how many.
+    pub batch: Option<Batch>,
+}
+
+/// How requests of one model are put together.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { max = 8 }")]
+pub struct Batch {
+    /// Rows of one execution, of all its requests.
+    pub max: u64,
+    /// How long the first request waits for others.
+    #[serde(default = "Batch::default_delay", with = "humantime_serde")]
+    pub delay: Duration,
+}
+
+impl Batch {
+    /// The largest `max`: a larger one would wait for more requests than there can be.
+    pub const ROWS: u64 = 1024;
+    /// The longest `delay`; it is added to the time of most requests.
+    pub const LONGEST_DELAY: Duration = Duration::from_secs(1);
+
+    /// About the time of a small model.
+    fn default_delay() -> Duration {
+        Duration::from_millis(2)
+    }
 }
 
 impl Limits {
@@ -261,6 +299,7 @@ impl Limits {
             body: Self::BODY,
             output: Self::OUTPUT,
             own: Bytes(REQUEST_BYTES),
+            batch: None,
         }
     }
 
@@ -272,6 +311,18 @@ impl Limits {
         let parts = [self.memory.0, body, output, self.fixed().0];
         let bytes = parts.into_iter().fold(0, u64::saturating_add);
         Bytes(bytes.div_ceil(MEMORY_STEP.0).saturating_mul(MEMORY_STEP.0))
+    }
+
+    /// The limits of so many requests that are one execution. Memory is not among them: what the
+    /// others have reserved is for their tensors.
+    pub fn for_requests(&self, requests: u32) -> Self {
+        let times = u64::from(requests);
+        Self {
+            cpu: self.cpu.saturating_mul(requests),
+            fuel: self.fuel.map(|fuel| fuel.saturating_mul(times)),
+            output: Bytes(self.output.0.saturating_mul(times)),
+            ..self.clone()
+        }
     }
 
     /// The part of the footprint that no key changes: the stack, and what the host needs.
@@ -290,6 +341,7 @@ impl Limits {
             body: Bytes(64 * MIB),
             output: Bytes(64 * MIB),
             own: Bytes(REQUEST_BYTES),
+            batch: None,
         }
     }
 }
@@ -305,6 +357,7 @@ impl fmt::Display for Limits {
             body,
             output,
             own: _,
+            batch,
         } = self;
         write!(f, "memory {memory}, cpu {cpu:?}, ")?;
         if let Some(fuel) = fuel {
@@ -313,7 +366,11 @@ impl fmt::Display for Limits {
         write!(
             f,
             "timeout {timeout:?}, concurrency {concurrency}, body {body}, output {output}"
-        )
+        )?;
+        match batch {
+            Some(Batch { max, delay }) => write!(f, ", batch up to {max} rows within {delay:?}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -13,24 +13,38 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::data::read_data;
+use crate::tail::Tail;
 use crate::tensor::{MAX_RANK, check_shape};
 use crate::{Datatype, Error, Tensor, quote};
 
-/// Reads a whole body.
+/// Reads a body that is JSON and nothing else.
 pub(crate) fn decode<'a, T: Body<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    let error = |error| Error::Json {
-        what: T::NAME,
-        problem: quote::json_problem(&error),
-    };
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let decoded = T::deserialize(&mut deserializer).map_err(error)?;
+    let (decoded, end) = parse::<T>(body)?;
     // Before the end is checked: binary tensors stand behind the JSON, and "trailing characters"
     // would help nobody.
     for tensor in decoded.tensors() {
         tensor.refuse_binary_data()?;
     }
-    deserializer.end().map_err(error)?;
+    end?;
     Ok(decoded)
+}
+
+/// Reads the JSON before binary tensors.
+pub(crate) fn decode_header<'a, T: Body<'a>>(header: &'a [u8]) -> Result<T, Error> {
+    let (decoded, end) = parse::<T>(header)?;
+    end?;
+    Ok(decoded)
+}
+
+/// The body, and whether nothing stands behind it.
+fn parse<'a, T: Body<'a>>(text: &'a [u8]) -> Result<(T, Result<(), Error>), Error> {
+    let error = |error| Error::Json {
+        what: T::NAME,
+        problem: quote::json_problem(&error),
+    };
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let decoded = T::deserialize(&mut deserializer).map_err(error)?;
+    Ok((decoded, deserializer.end().map_err(error)))
 }
 
 /// The form of a body, its tensors not read yet.
@@ -54,50 +68,89 @@ pub(crate) struct JsonTensor<'a> {
     parameters: Option<TensorParameters>,
 }
 
-/// The parameters of a tensor, all but one of them dropped.
-#[derive(Deserialize)]
+/// The parameters of a tensor that mean something here; all others are dropped.
+#[derive(Default, Deserialize)]
 struct TensorParameters {
-    binary_data_size: Option<IgnoredAny>,
+    binary_data_size: Option<u64>,
+    shared_memory_region: Option<IgnoredAny>,
 }
 
 impl JsonTensor<'_> {
-    /// Reads the data by the tensor's own datatype and shape.
-    pub(crate) fn into_tensor(self) -> Result<Tensor, Error> {
+    /// Reads the data by the tensor's own datatype and shape: from the JSON, or from what stands
+    /// behind it.
+    pub(crate) fn into_tensor(self, tail: &mut Tail<'_>) -> Result<Tensor, Error> {
         let datatype: Datatype = self.datatype.parse()?;
+        let TensorParameters {
+            binary_data_size,
+            shared_memory_region,
+        } = self.parameters.unwrap_or_default();
         let name = self.name.into_owned();
+        if shared_memory_region.is_some() {
+            return Err(Error::SharedMemory { tensor: name });
+        }
         let shape = self.shape.into_shape(&name)?;
         let elements = check_shape(&name, &shape)?;
-        if !datatype.has_json_form() {
-            return Err(Error::NoJsonForm {
-                tensor: name,
+        match (binary_data_size, self.data) {
+            (Some(size), None) => {
+                let data = tail.take(&name, size)?;
+                Tensor::new(name, datatype, shape, data)
+            }
+            (None, Some(text)) => Ok(Tensor {
+                data: read_json(&name, datatype, elements, text)?,
+                name,
                 datatype,
-            });
+                shape,
+            }),
+            (Some(_), Some(_)) => Err(data_error(
+                name,
+                "it has both `data` and binary_data_size; send one of them",
+            )),
+            (None, None) => Err(missing_data(name, datatype)),
         }
-        let Some(text) = self.data else {
-            let problem = "`data` is missing; send the elements as a JSON array".into();
-            return Err(Error::Data {
-                tensor: name,
-                problem,
-            });
-        };
-        let data = read_data(&name, datatype, elements, text)?;
-        Ok(Tensor {
-            name,
-            datatype,
-            shape,
-            data,
-        })
     }
 
     fn refuse_binary_data(&self) -> Result<(), Error> {
         match &self.parameters {
             Some(TensorParameters {
                 binary_data_size: Some(_),
+                ..
             }) => Err(Error::BinaryData {
                 tensor: self.name.as_ref().to_owned(),
             }),
             _ => Ok(()),
         }
+    }
+}
+
+fn read_json(
+    name: &str,
+    datatype: Datatype,
+    elements: u64,
+    text: &RawValue,
+) -> Result<Vec<u8>, Error> {
+    match datatype.has_json_form() {
+        true => read_data(name, datatype, elements, text),
+        false => Err(Error::NoJsonForm {
+            tensor: name.to_owned(),
+            datatype,
+        }),
+    }
+}
+
+fn missing_data(tensor: String, datatype: Datatype) -> Error {
+    match datatype.has_json_form() {
+        true => data_error(
+            tensor,
+            "`data` is missing; send the elements as a JSON array",
+        ),
+        false => Error::NoJsonForm { tensor, datatype },
+    }
+}
+
+fn data_error(tensor: String, problem: &str) -> Error {
+    Error::Data {
+        tensor,
+        problem: problem.to_owned(),
     }
 }
 

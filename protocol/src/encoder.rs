@@ -6,15 +6,17 @@ use serde::ser::{Error as _, SerializeStruct, Serializer};
 
 use crate::{Datatype, Error, Tensor};
 
-/// Writes a body that holds `tensors`.
+/// Writes a body that holds `tensors`, and the data of those behind it that are not in the JSON.
+/// Gives the length of the JSON too.
 pub(crate) fn encode(
     what: &'static str,
     body: &impl Serialize,
-    tensors: &[Tensor],
-) -> Result<Vec<u8>, Error> {
+    tensors: &[EncodedTensor<'_>],
+) -> Result<(Vec<u8>, usize), Error> {
     // Room for the longest text that the elements can have: growing would hold two copies at
     // times, and room that is not used costs nothing.
-    let capacity = tensors.iter().map(longest).fold(0, usize::saturating_add);
+    let sizes = tensors.iter().map(EncodedTensor::longest);
+    let capacity = sizes.fold(0, usize::saturating_add);
     let mut text = Vec::new();
     // Without it the text grows as it must.
     let _ = text.try_reserve(capacity);
@@ -22,7 +24,11 @@ pub(crate) fn encode(
         what,
         problem: crate::quote::json_problem(&error),
     })?;
-    Ok(text)
+    let length = text.len();
+    for tensor in tensors.iter().filter(|tensor| tensor.is_binary) {
+        text.extend_from_slice(&tensor.tensor.data);
+    }
+    Ok((text, length))
 }
 
 /// The most bytes that a tensor's elements take as JSON, commas included.
@@ -46,26 +52,48 @@ fn longest(tensor: &Tensor) -> usize {
     (tensor.data.len() / bytes).saturating_mul(element)
 }
 
-/// A tensor that has a JSON form, checked when it was made.
-pub(crate) struct EncodedTensor<'a>(&'a Tensor);
+/// A tensor that has the form it is written in, checked when it was made.
+pub(crate) struct EncodedTensor<'a> {
+    tensor: &'a Tensor,
+    is_binary: bool,
+}
 
 impl<'a> EncodedTensor<'a> {
+    /// All of them as JSON.
     pub(crate) fn all(tensors: &'a [Tensor]) -> Result<Vec<Self>, Error> {
-        tensors.iter().map(Self::new).collect()
+        tensors
+            .iter()
+            .map(|tensor| Self::new(tensor, false))
+            .collect()
     }
 
-    fn new(tensor: &'a Tensor) -> Result<Self, Error> {
+    /// A tensor whose data stands in the JSON, or behind it.
+    pub(crate) fn new(tensor: &'a Tensor, is_binary: bool) -> Result<Self, Error> {
         tensor.check()?;
-        if !tensor.datatype.has_json_form() {
-            return Err(Error::NoJsonForm {
-                tensor: tensor.name.clone(),
-                datatype: tensor.datatype,
-            });
+        if !is_binary {
+            check_json_form(tensor)?;
         }
-        if tensor.datatype == Datatype::Bytes {
-            check_utf8(tensor)?;
+        Ok(Self { tensor, is_binary })
+    }
+
+    fn longest(&self) -> usize {
+        match self.is_binary {
+            true => self.tensor.data.len(),
+            false => longest(self.tensor),
         }
-        Ok(Self(tensor))
+    }
+}
+
+fn check_json_form(tensor: &Tensor) -> Result<(), Error> {
+    if !tensor.datatype.has_json_form() {
+        return Err(Error::NoJsonForm {
+            tensor: tensor.name.clone(),
+            datatype: tensor.datatype,
+        });
+    }
+    match tensor.datatype {
+        Datatype::Bytes => check_utf8(tensor),
+        _ => Ok(()),
     }
 }
 
@@ -75,25 +103,35 @@ fn check_utf8(tensor: &Tensor) -> Result<(), Error> {
         .position(|element| std::str::from_utf8(element).is_err());
     match position {
         None => Ok(()),
-        Some(index) => Err(Error::Element {
+        Some(index) => Err(Error::NotText {
             tensor: tensor.name.clone(),
             index: index as u64,
-            problem:
-                "these bytes are not UTF-8, so they have no JSON form; use gRPC with raw contents"
-                    .into(),
         }),
     }
 }
 
 impl Serialize for EncodedTensor<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tensor = serializer.serialize_struct("Tensor", 4)?;
-        tensor.serialize_field("name", &self.0.name)?;
-        tensor.serialize_field("datatype", &self.0.datatype)?;
-        tensor.serialize_field("shape", &self.0.shape)?;
-        tensor.serialize_field("data", &Elements(self.0))?;
-        tensor.end()
+        let Self { tensor, is_binary } = self;
+        let mut fields = serializer.serialize_struct("Tensor", 4)?;
+        fields.serialize_field("name", &tensor.name)?;
+        fields.serialize_field("datatype", &tensor.datatype)?;
+        fields.serialize_field("shape", &tensor.shape)?;
+        match is_binary {
+            true => {
+                let binary_data_size = tensor.data.len();
+                fields.serialize_field("parameters", &BinaryParameters { binary_data_size })?;
+            }
+            false => fields.serialize_field("data", &Elements(tensor))?,
+        }
+        fields.end()
     }
+}
+
+/// What says that a tensor's data stands behind the JSON.
+#[derive(Serialize)]
+struct BinaryParameters {
+    binary_data_size: usize,
 }
 
 struct Elements<'a>(&'a Tensor);

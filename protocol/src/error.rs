@@ -61,7 +61,7 @@ pub enum Error {
 
     /// An FP16 or BF16 tensor where JSON is spoken.
     #[error(
-        "tensor {}: {datatype} has no JSON form; use gRPC with raw contents, or a model with FP32 tensors",
+        "tensor {}: {datatype} has no JSON form; send and ask for it as binary data, over REST or gRPC",
         quoted(tensor)
     )]
     NoJsonForm {
@@ -71,15 +71,51 @@ pub enum Error {
         datatype: Datatype,
     },
 
-    /// A tensor announces binary data behind the JSON.
+    /// A tensor announces binary data behind the JSON, and nothing says where that ends.
     #[error(
-        "tensor {}: binary_data_size is set, but the binary tensor extension is not supported; \
-         send `data` as a JSON array (in tritonclient: binary_data=False)",
+        "tensor {}: binary_data_size is set, but nothing says where the JSON ends; send its length \
+         in bytes as the header Inference-Header-Content-Length",
         quoted(tensor)
     )]
     BinaryData {
         /// The tensor's name.
         tensor: String,
+    },
+
+    /// The lengths in a body with binary tensors do not add up, or the model cannot take it so.
+    #[error("binary tensor data: {0}")]
+    Binary(String),
+
+    /// A tensor is in memory that the server is asked to share.
+    #[error(
+        "tensor {}: shared memory is not supported; send the data with the request",
+        quoted(tensor)
+    )]
+    SharedMemory {
+        /// The tensor's name.
+        tensor: String,
+    },
+
+    /// Bytes that are no text where JSON is wanted.
+    #[error(
+        "tensor {}, element {index}: these bytes are not UTF-8, so they have no JSON form; ask for \
+         them as binary data",
+        quoted(tensor)
+    )]
+    NotText {
+        /// The tensor's name.
+        tensor: String,
+        /// Which element, counted from 0 in row-major order.
+        index: u64,
+    },
+
+    /// An output cannot be answered as classes.
+    #[error("output {}: {problem}", quoted(tensor))]
+    Classification {
+        /// The output's name.
+        tensor: String,
+        /// Why.
+        problem: String,
     },
 
     /// The request names an input or output that the model does not have.

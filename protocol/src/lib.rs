@@ -45,12 +45,15 @@
 //! | FP32, FP64 | rounded to the nearest; a number too large for the datatype is refused |
 //! | NaN, infinities | written as `null`; `null` is refused on input |
 //! | BYTES | one UTF-8 string for each element |
-//! | FP16, BF16 | no JSON form: refused |
+//! | FP16, BF16 | no JSON form: binary data only |
+//! | binary data | behind the JSON, see [`rest::read_request`]: little-endian, row-major; BYTES elements behind their length |
 //! | tensors in one body | at most 1024 |
-//! | parameters of a tensor | read and dropped; `binary_data_size` is refused, as the binary tensor extension is not supported |
+//! | parameters of a tensor | `binary_data_size`, `binary_data`, `classification`; `shared_memory_region` is refused; all others are dropped |
 //! | unknown keys | ignored; known keys must not appear twice |
 
 mod bytes;
+mod classification;
+mod config;
 mod data;
 mod datatype;
 mod decoder;
@@ -64,18 +67,23 @@ mod request;
 mod response;
 pub mod rest;
 mod signature;
+mod statistics;
+mod tail;
 mod tensor;
 mod tokens;
 mod wit;
 
 pub use bytes::BytesElements;
 pub use bytes::push_element;
+pub use classification::classify;
+pub use config::ModelConfig;
 pub use datatype::Datatype;
 pub use error::Error;
 pub use error::Role;
 pub use metadata::ModelList;
 pub use metadata::ModelMetadata;
 pub use metadata::ModelReady;
+pub use metadata::PLATFORM;
 pub use metadata::ServerLive;
 pub use metadata::ServerMetadata;
 pub use metadata::ServerReady;
@@ -86,6 +94,11 @@ pub use request::InferRequest;
 pub use response::InferResponse;
 pub use signature::Signature;
 pub use signature::TensorSpec;
+pub use statistics::BatchStatistics;
+pub use statistics::DurationStatistics;
+pub use statistics::InferenceStatistics;
+pub use statistics::ModelStatistics;
+pub use statistics::StatisticsReport;
 pub use tensor::MAX_RANK;
 pub use tensor::Tensor;
 pub use tensor::element_count;

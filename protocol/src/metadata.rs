@@ -69,6 +69,9 @@ pub struct ModelMetadata {
     pub properties: BTreeMap<String, String>,
 }
 
+/// What all packed models are made of.
+pub const PLATFORM: &str = "onnx_onnxv1";
+
 impl ModelMetadata {
     /// Describes a packed model. Its media, for which the protocol has no place, stands among the
     /// properties.
@@ -83,7 +86,7 @@ impl ModelMetadata {
         Self {
             name: name.to_owned(),
             versions: version.map(str::to_owned).into_iter().collect(),
-            platform: "onnx_onnxv1".into(),
+            platform: PLATFORM.into(),
             inputs: signature.inputs.clone(),
             outputs: signature.outputs.clone(),
             properties: properties.into_iter().chain(media).collect(),

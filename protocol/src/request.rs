@@ -1,10 +1,12 @@
 //! A request for inference.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::decoder::{Body, Few, JsonTensor, decode};
 use crate::encoder::{EncodedTensor, encode};
 use crate::parameter::{self, Parameters};
+use crate::tail::Tail;
 use crate::{Error, Tensor};
 
 /// A request to run a model once.
@@ -29,21 +31,14 @@ impl InferRequest {
     /// Any [`Error`] about JSON, datatypes, shapes, data or elements; all are the caller's fault.
     pub fn from_json(body: &[u8]) -> Result<Self, Error> {
         let request: JsonRequest<'_> = decode(body)?;
-        let inputs = request.inputs.0.into_iter().map(JsonTensor::into_tensor);
-        let outputs = request.outputs.into_iter().flat_map(|outputs| outputs.0);
-        Ok(Self {
-            id: request.id,
-            inputs: inputs.collect::<Result<_, _>>()?,
-            outputs: outputs.map(|output| output.name).collect(),
-            parameters: request.parameters,
-        })
+        request.read(Tail::new(&[]))
     }
 
     /// Writes the request as the JSON body of an inference call; NaN and infinities become `null`.
     ///
     /// # Errors
     ///
-    /// [`Error::NoJsonForm`], [`Error::Element`] for BYTES that are not UTF-8, or what
+    /// [`Error::NoJsonForm`], [`Error::NotText`] for BYTES that are not UTF-8, or what
     /// [`Tensor::check`] says of an inconsistent tensor.
     pub fn to_json(&self) -> Result<Vec<u8>, Error> {
         let outputs = self.outputs.iter().map(|name| EncodedOutput { name });
@@ -53,18 +48,37 @@ impl InferRequest {
             outputs: outputs.collect(),
             parameters: &self.parameters,
         };
-        encode(JsonRequest::NAME, &request, &self.inputs)
+        let (text, _) = encode(JsonRequest::NAME, &request, &request.inputs)?;
+        Ok(text)
     }
 }
 
+/// A request whose tensors have not been read yet.
 #[derive(Deserialize)]
-struct JsonRequest<'a> {
+pub(crate) struct JsonRequest<'a> {
     id: Option<String>,
     #[serde(borrow)]
     inputs: Few<JsonTensor<'a>>,
-    outputs: Option<Few<JsonOutput>>,
+    pub(crate) outputs: Option<Few<JsonOutput>>,
     #[serde(default, deserialize_with = "parameter::deserialize")]
-    parameters: Parameters,
+    pub(crate) parameters: Parameters,
+}
+
+impl JsonRequest<'_> {
+    /// Reads the tensors; those with binary data have it from `tail`, which must be all of it.
+    pub(crate) fn read(self, mut tail: Tail<'_>) -> Result<InferRequest, Error> {
+        let inputs = self.inputs.0.into_iter();
+        let inputs = inputs.map(|input| input.into_tensor(&mut tail));
+        let inputs = inputs.collect::<Result<_, _>>()?;
+        tail.finish()?;
+        let outputs = self.outputs.into_iter().flat_map(|outputs| outputs.0);
+        Ok(InferRequest {
+            id: self.id,
+            inputs,
+            outputs: outputs.map(|output| output.name).collect(),
+            parameters: self.parameters,
+        })
+    }
 }
 
 impl<'a> Body<'a> for JsonRequest<'a> {
@@ -75,11 +89,19 @@ impl<'a> Body<'a> for JsonRequest<'a> {
     }
 }
 
-/// A requested output. Its parameters ask for other forms of the answer, which a server may leave
-/// aside.
+/// A requested output.
 #[derive(Deserialize)]
-struct JsonOutput {
-    name: String,
+pub(crate) struct JsonOutput {
+    pub(crate) name: String,
+    pub(crate) parameters: Option<OutputParameters>,
+}
+
+/// The parameters of a requested output that mean something here: in which form it is wanted.
+#[derive(Default, Deserialize)]
+pub(crate) struct OutputParameters {
+    pub(crate) binary_data: Option<bool>,
+    pub(crate) classification: Option<u32>,
+    pub(crate) shared_memory_region: Option<IgnoredAny>,
 }
 
 #[derive(Serialize)]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decoder::{Body, Few, JsonTensor, decode};
 use crate::encoder::{EncodedTensor, encode};
+use crate::tail::Tail;
 use crate::{Error, Tensor};
 
 /// What a model answered.
@@ -24,17 +25,29 @@ impl InferResponse {
     ///
     /// # Errors
     ///
-    /// [`Error::NoJsonForm`], [`Error::Element`] for BYTES that are not UTF-8, or what
-    /// [`Tensor::check`] says of an inconsistent tensor. All are the model's fault, not the
-    /// caller's.
+    /// [`Error::NoJsonForm`] or [`Error::NotText`] for what only binary data can carry, which the
+    /// caller may ask for; or what [`Tensor::check`] says of an inconsistent tensor, which is the
+    /// model's fault.
     pub fn to_json(&self) -> Result<Vec<u8>, Error> {
+        let (text, _) = self.write(|_| false)?;
+        Ok(text)
+    }
+
+    /// Writes the response with the outputs behind the JSON that are to be binary. Gives the length
+    /// of the JSON too.
+    pub(crate) fn write(
+        &self,
+        is_binary: impl Fn(&str) -> bool,
+    ) -> Result<(Vec<u8>, usize), Error> {
+        let outputs = self.outputs.iter();
+        let outputs = outputs.map(|tensor| EncodedTensor::new(tensor, is_binary(&tensor.name)));
         let response = EncodedResponse {
             model_name: &self.model_name,
             model_version: self.model_version.as_deref(),
             id: self.id.as_deref(),
-            outputs: EncodedTensor::all(&self.outputs)?,
+            outputs: outputs.collect::<Result<_, _>>()?,
         };
-        encode(JsonResponse::NAME, &response, &self.outputs)
+        encode(JsonResponse::NAME, &response, &response.outputs)
     }
 
     /// Reads a response. Its `parameters` are dropped, and a `null` element is refused: which
@@ -45,7 +58,8 @@ impl InferResponse {
     /// Any [`Error`] about JSON, datatypes, shapes, data or elements.
     pub fn from_json(body: &[u8]) -> Result<Self, Error> {
         let response: JsonResponse<'_> = decode(body)?;
-        let outputs = response.outputs.0.into_iter().map(JsonTensor::into_tensor);
+        let outputs = response.outputs.0.into_iter();
+        let outputs = outputs.map(|output| output.into_tensor(&mut Tail::new(&[])));
         Ok(Self {
             model_name: response.model_name,
             model_version: response.model_version,

@@ -51,6 +51,22 @@ impl Signature {
         Ok(())
     }
 
+    /// Whether requests can be put together into one: the first dimension of all tensors is the
+    /// caller's choice.
+    pub fn has_rows(&self) -> bool {
+        let mut specs = self.inputs.iter().chain(&self.outputs);
+        let is_open = |spec: &TensorSpec| spec.shape.first().is_some_and(|size| *size < 0);
+        !self.inputs.is_empty() && !self.outputs.is_empty() && specs.all(is_open)
+    }
+
+    /// How many rows a request has, if it has as many in all of its inputs and at least one.
+    pub fn rows(&self, inputs: &[Tensor]) -> Option<u64> {
+        let rows = *inputs.first()?.shape.first()?;
+        let mut others = inputs.iter().map(|input| input.shape.first());
+        let agree = self.has_rows() && others.all(|other| other == Some(&rows));
+        (agree && rows > 0).then_some(rows)
+    }
+
     /// Whether the model declares such an output: one of this name, datatype and shape.
     pub fn declares(&self, output: &Tensor) -> bool {
         let mut specs = self.outputs.iter();

@@ -164,7 +164,7 @@ fn half_floats_are_refused_in_both_directions() {
     use glovebox_protocol::{Datatype, InferResponse};
     for datatype in [Datatype::Fp16, Datatype::Bf16] {
         let expected = format!(
-            "tensor \"x\": {datatype} has no JSON form; use gRPC with raw contents, or a model with FP32 tensors"
+            "tensor \"x\": {datatype} has no JSON form; send and ask for it as binary data, over REST or gRPC"
         );
         assert_eq!(refusal(datatype.name(), "[1]", "[1]"), expected);
         let response = InferResponse {

@@ -201,7 +201,7 @@ fn bodies_that_are_not_utf8_are_refused() {
 }
 
 #[test]
-fn the_binary_extension_is_refused_even_with_bytes_behind_the_json() {
+fn binary_data_without_the_length_of_the_json_is_refused() {
     let mut body = br#"{"inputs": [
         {"name": "x", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}}
     ]}"#
@@ -211,8 +211,8 @@ fn the_binary_extension_is_refused_even_with_bytes_behind_the_json() {
     assert_eq!(refusal, Error::BinaryData { tensor: "x".into() });
     assert_eq!(
         refusal.to_string(),
-        "tensor \"x\": binary_data_size is set, but the binary tensor extension is not supported; send `data` as a \
-         JSON array (in tritonclient: binary_data=False)"
+        "tensor \"x\": binary_data_size is set, but nothing says where the JSON ends; send its length in bytes as the \
+         header Inference-Header-Content-Length"
     );
 }
 

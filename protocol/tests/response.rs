@@ -74,7 +74,7 @@ fn bytes_that_are_not_utf8_are_not_written() {
     );
     assert_eq!(
         response(vec![output]).to_json().unwrap_err().to_string(),
-        "tensor \"y\", element 1: these bytes are not UTF-8, so they have no JSON form; use gRPC with raw contents"
+        "tensor \"y\", element 1: these bytes are not UTF-8, so they have no JSON form; ask for them as binary data"
     );
 }
 

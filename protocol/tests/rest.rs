@@ -24,9 +24,52 @@ fn paths_of_the_server() {
         ("/v2/health/live", Endpoint::Live),
         ("/v2/health/ready", Endpoint::Ready),
         ("/v2/models", Endpoint::Models),
+        ("/v2/models/stats", Endpoint::Statistics),
+        (
+            "/v2/systemsharedmemory/status",
+            Endpoint::SharedMemory(Method::Get),
+        ),
+        (
+            "/v2/cudasharedmemory/region/a/status",
+            Endpoint::SharedMemory(Method::Get),
+        ),
     ] {
         assert_eq!(Endpoint::parse(path).as_ref(), Some(&endpoint), "{path}");
         assert_eq!(endpoint.method(), Method::Get, "{path}");
+    }
+}
+
+#[test]
+fn paths_that_change_something() {
+    for (path, endpoint) in [
+        ("/v2/repository/index", Endpoint::Index),
+        ("/v2/repository/models/m/load", Endpoint::Load("m".into())),
+        (
+            "/v2/repository/models/a%20b/unload",
+            Endpoint::Unload("a b".into()),
+        ),
+        (
+            "/v2/systemsharedmemory/region/a/register",
+            Endpoint::SharedMemory(Method::Post),
+        ),
+        (
+            "/v2/cudasharedmemory/unregister",
+            Endpoint::SharedMemory(Method::Post),
+        ),
+    ] {
+        assert_eq!(Endpoint::parse(path).as_ref(), Some(&endpoint), "{path}");
+        assert_eq!(endpoint.method(), Method::Post, "{path}");
+    }
+    for path in [
+        "/v2/repository",
+        "/v2/repository/index/",
+        "/v2/repository/models/m",
+        "/v2/repository/models//load",
+        "/v2/repository/models/m/load/",
+        "/v2/repository/models/m/versions/1/load",
+        "/v2/systemsharedmemory",
+    ] {
+        assert_eq!(Endpoint::parse(path), None, "{path}");
     }
 }
 
@@ -37,6 +80,8 @@ fn paths_of_a_model_with_and_without_version() {
         ("/ready", Call::Ready, Method::Get),
         ("/infer", Call::Infer, Method::Post),
         ("/predict", Call::Predict, Method::Post),
+        ("/config", Call::Config, Method::Get),
+        ("/stats", Call::Statistics, Method::Get),
     ] {
         let plain = Endpoint::parse(&format!("/v2/models/digits{last}"));
         assert_eq!(plain, model("digits", None, call), "{last}");

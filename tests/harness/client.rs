@@ -49,6 +49,17 @@ impl Client {
         Answer::read(request.header("content-type", content_type).send(body))
     }
 
+    /// The same with any headers.
+    #[track_caller]
+    pub(crate) fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let request = headers
+            .iter()
+            .fold(self.agent.post(self.url(path)), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        Answer::read(request.send(body))
+    }
+
     /// Tensors to a model.
     #[track_caller]
     pub(crate) fn infer(&self, model: &str, request: &Value) -> Answer {

@@ -10,6 +10,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) body: Vec<u8>,
+    /// The length of the JSON before binary tensors, if there are any.
+    pub(crate) header_length: Option<usize>,
     /// For who came with another method: the one that the path takes.
     pub(crate) allow: Option<Method>,
     /// Whether the body is left out, as HEAD wants it.
@@ -23,6 +25,7 @@ impl Answer {
             status: 200,
             content_type: content_type.into(),
             body,
+            header_length: None,
             allow: None,
             is_head: false,
         }

@@ -1,5 +1,7 @@
 //! Writing an answer to a host that takes it piece by piece.
 
+use glovebox_protocol::rest::HEADER_LENGTH;
+
 use crate::answer::Answer;
 use crate::bindings::wasi::http::types::{
     ErrorCode, Fields, HeaderError, OutgoingBody, OutgoingResponse, ResponseOutparam,
@@ -36,6 +38,9 @@ fn headers(answer: &Answer) -> Result<Fields, HeaderError> {
     set("content-type", &answer.content_type)?;
     // Answers of models are data, whatever a model says that they are.
     set("x-content-type-options", "nosniff")?;
+    if let Some(length) = answer.header_length {
+        set(HEADER_LENGTH, &length.to_string())?;
+    }
     if let Some(method) = answer.allow {
         set("allow", method.allow())?;
     }

@@ -1,11 +1,11 @@
 //! From a request to its answer.
 
-use glovebox_protocol::rest::{Call, Endpoint, Method, Refusal};
+use glovebox_protocol::rest::{self, Call, Endpoint, HEADER_LENGTH, Method, Refusal};
 use glovebox_protocol::{
-    InferRequest, InferResponse, ModelList, ModelReady, ServerLive, ServerMetadata, ServerReady,
+    Error, InferResponse, ModelList, ModelReady, ServerLive, ServerMetadata, ServerReady,
 };
 
-use crate::answer::{Answer, JSON};
+use crate::answer::Answer;
 use crate::bindings::wasi::http::types::{IncomingRequest, Method as HttpMethod};
 use crate::model::Model;
 use crate::{body, route};
@@ -28,15 +28,28 @@ fn respond(request: &IncomingRequest) -> Result<Answer, Refusal> {
             ..Answer::refusal(&Refusal::MethodNotAllowed)
         });
     }
-    serve(&model, endpoint, request)
+    serve(&model, endpoint, request, path)
 }
 
-fn serve(model: &Model, endpoint: Endpoint, request: &IncomingRequest) -> Result<Answer, Refusal> {
+/// What of the protocol is there beside its core. Nothing is counted here: no instance lives longer
+/// than its request.
+const EXTENSIONS: [&str; 3] = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+];
+
+fn serve(
+    model: &Model,
+    endpoint: Endpoint,
+    request: &IncomingRequest,
+    path: &str,
+) -> Result<Answer, Refusal> {
     match endpoint {
         Endpoint::Server => Answer::json(&ServerMetadata {
             name: "glovebox".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            extensions: Vec::new(),
+            extensions: EXTENSIONS.map(str::to_owned).into(),
         }),
         Endpoint::Live => Answer::json(&ServerLive { live: true }),
         Endpoint::Ready => Answer::json(&ServerReady {
@@ -46,13 +59,17 @@ fn serve(model: &Model, endpoint: Endpoint, request: &IncomingRequest) -> Result
         Endpoint::Models => Answer::json(&ModelList {
             models: vec![model.name.clone()],
         }),
+        Endpoint::SharedMemory(_) => Err(Refusal::SHARED_MEMORY),
+        Endpoint::Statistics | Endpoint::Index | Endpoint::Load(_) | Endpoint::Unload(_) => {
+            Err(Refusal::unknown_path(path))
+        }
         Endpoint::Model {
             name,
             version,
             call,
         } => {
             check_name(model, &name, version.as_deref())?;
-            call_model(model, call, request)
+            call_model(model, call, request, path)
         }
     }
 }
@@ -76,8 +93,15 @@ fn check_name(model: &Model, name: &str, version: Option<&str>) -> Result<(), Re
     }
 }
 
-fn call_model(model: &Model, call: Call, request: &IncomingRequest) -> Result<Answer, Refusal> {
+fn call_model(
+    model: &Model,
+    call: Call,
+    request: &IncomingRequest,
+    path: &str,
+) -> Result<Answer, Refusal> {
     match call {
+        Call::Config => Answer::json(&model.config()),
+        Call::Statistics => Err(Refusal::unknown_path(path)),
         Call::Describe => Answer::json(&model.describe()),
         Call::Ready => Answer::json(&ModelReady {
             name: model.name.clone(),
@@ -89,19 +113,30 @@ fn call_model(model: &Model, call: Call, request: &IncomingRequest) -> Result<An
 }
 
 fn infer(model: &Model, request: &IncomingRequest) -> Result<Answer, Refusal> {
+    let header_length = body::header(request, HEADER_LENGTH);
+    let header_length = header_length.map(|value| rest::header_length(value.as_bytes()));
+    let header_length = header_length.transpose()?;
     let body = body::read(request)?;
-    let mut request = InferRequest::from_json(&body)?;
+    let (mut request, forms) = rest::read_request(&body, header_length, &model.signature)?;
     // Its tensors are whole now; both at once would take memory for nothing.
     drop(body);
     let id = request.id.take();
-    let response = InferResponse {
+    let mut response = InferResponse {
         model_name: model.name.clone(),
         model_version: model.version.clone(),
         id,
         outputs: model.infer(request)?,
     };
-    let json = response.to_json().map_err(|_| Refusal::BadOutput)?;
-    Ok(Answer::new(JSON, json))
+    // A component does not know its model's labels.
+    forms.classify(&mut response, &[])?;
+    let written = rest::write_response(&response, &forms).map_err(|error| match error {
+        Error::NoJsonForm { .. } | Error::NotText { .. } => error.into(),
+        _ => Refusal::BadOutput,
+    })?;
+    Ok(Answer {
+        header_length: written.header_length,
+        ..Answer::new(written.content_type(), written.body)
+    })
 }
 
 fn predict(model: &Model, request: &IncomingRequest) -> Result<Answer, Refusal> {

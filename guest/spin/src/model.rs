@@ -1,7 +1,7 @@
 //! The model that this component is composed with.
 
 use glovebox_protocol::rest::Refusal;
-use glovebox_protocol::{InferRequest, ModelMetadata, Signature, Tensor};
+use glovebox_protocol::{InferRequest, ModelConfig, ModelMetadata, PLATFORM, Signature, Tensor};
 
 use crate::bindings::glovebox::inference::model as wit;
 
@@ -12,7 +12,7 @@ pub(crate) struct Model {
     pub(crate) name: String,
     pub(crate) version: Option<String>,
     properties: Vec<(String, String)>,
-    signature: Signature,
+    pub(crate) signature: Signature,
 }
 
 impl Model {
@@ -34,6 +34,10 @@ impl Model {
             &self.signature,
             self.properties.iter().cloned(),
         )
+    }
+
+    pub(crate) fn config(&self) -> ModelConfig {
+        ModelConfig::describe(&self.name, PLATFORM, &self.signature)
     }
 
     /// Tensors to tensors.

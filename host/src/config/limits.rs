@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::limits::{self, Bytes, Limits};
+use crate::limits::{self, Batch, Bytes, Limits};
 
 /// Limits as far as they are given.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -19,6 +19,7 @@ pub struct LimitSettings {
     concurrency: Option<usize>,
     body: Option<Bytes>,
     output: Option<Bytes>,
+    batch: Option<Batch>,
     pub(super) tenant: Option<String>,
     pub(super) weight: Option<u32>,
 }
@@ -57,6 +58,7 @@ impl LimitSettings {
             body: self.body.unwrap_or(defaults.body),
             output: self.output.unwrap_or(defaults.output),
             own,
+            batch: self.batch,
         }
     }
 
@@ -73,11 +75,28 @@ impl LimitSettings {
         if self.weight == Some(0) {
             return Err("weight must be at least 1".into());
         }
+        self.check_batch()?;
         let mut times = [self.cpu, self.timeout].into_iter().flatten();
         if times.any(|time| time.is_zero() || time > Limits::LONGEST) {
             return Err(format!(
                 "cpu and timeout must be more than 0, and {} at most",
                 humantime::format_duration(Limits::LONGEST)
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_batch(&self) -> Result<(), String> {
+        let Some(Batch { max, delay }) = &self.batch else {
+            return Ok(());
+        };
+        if !(2..=Batch::ROWS).contains(max) {
+            return Err(format!("batch.max must be from 2 to {} rows", Batch::ROWS));
+        }
+        if *delay > Batch::LONGEST_DELAY {
+            return Err(format!(
+                "batch.delay must be {} at most",
+                humantime::format_duration(Batch::LONGEST_DELAY)
             ));
         }
         Ok(())

@@ -1,15 +1,18 @@
 //! Deployed models: a package becomes something that can be called.
 
+pub mod batch;
 pub mod compose;
 pub mod http;
 pub mod metadata;
 pub mod on_demand;
 pub mod package;
 pub mod registry;
+mod rows;
 pub mod runtime;
 mod sharing;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use glovebox_protocol::Signature;
@@ -25,6 +28,7 @@ use crate::sandbox::engine::Metering;
 use crate::sandbox::function::{Code, Function};
 use crate::sandbox::invoke::Fault;
 use crate::text;
+use batch::Batcher;
 use metadata::Metadata;
 use on_demand::OnDemand;
 use package::{Package, PackageError};
@@ -43,13 +47,22 @@ pub struct Model {
     pub tenant: Tenant,
     /// Its permits.
     pub gate: Gate,
+    /// What puts its requests together, if that is wanted.
+    pub batcher: Option<Arc<Batcher>>,
     source: Source,
 }
 
+/// What is said of a model that an operator has unloaded, in the words of Triton.
+const UNLOADED: &str = "unloaded";
+
 /// Where a model's function is.
 enum Source {
-    /// Loaded, as long as the model is.
-    Here(Arc<Loaded>),
+    /// Loaded, as long as the model is: its file is closed.
+    Here {
+        loaded: Arc<Loaded>,
+        /// Whether an operator wants no answers of it.
+        unloaded: AtomicBool,
+    },
     /// In memory at times.
     OnDemand(Arc<OnDemand>),
 }
@@ -114,6 +127,11 @@ pub enum DeployError {
         /// The limit.
         limit: Bytes,
     },
+    /// Its requests cannot be put together.
+    #[error(
+        "batch needs a model whose inputs and outputs all have an open first dimension (-1); remove it"
+    )]
+    Batch,
     /// It is not what it was registered as.
     #[error(
         "the file does not hold the model that it told of when the host started; pack it again and restart"
@@ -164,6 +182,7 @@ impl Deployer {
         let function = self.link(&code, tenant.clone(), limits.clone())?;
         let signature = function.signature().await.outcome;
         let signature = signature.map_err(|fault| refuse(&fault))?;
+        let batcher = batcher(&signature, &limits)?;
         let loaded = Loaded {
             function,
             memory: None,
@@ -175,7 +194,11 @@ impl Deployer {
             limits,
             tenant,
             gate,
-            source: Source::Here(Arc::new(loaded)),
+            batcher,
+            source: Source::Here {
+                loaded: Arc::new(loaded),
+                unloaded: AtomicBool::new(false),
+            },
         })
     }
 
@@ -199,6 +222,15 @@ fn check(name: &str, image: Bytes, limits: &Limits) -> Result<(), DeployError> {
     }
 }
 
+/// What puts requests together, which must be possible if it is wanted.
+fn batcher(signature: &Signature, limits: &Limits) -> Result<Option<Arc<Batcher>>, DeployError> {
+    match limits.batch {
+        None => Ok(None),
+        Some(rules) if signature.has_rows() => Ok(Some(Batcher::new(rules, limits))),
+        Some(_) => Err(DeployError::Batch),
+    }
+}
+
 fn metering(limits: &Limits) -> Metering {
     match limits.fuel {
         Some(_) => Metering::Fuel,
@@ -218,7 +250,7 @@ impl Model {
     /// It cannot be loaded, or not until the deadline.
     pub async fn loaded(&self, deadline: Instant) -> Result<Arc<Loaded>, RequestError> {
         match &self.source {
-            Source::Here(loaded) => Ok(Arc::clone(loaded)),
+            Source::Here { loaded, .. } => Ok(Arc::clone(loaded)),
             Source::OnDemand(model) => model.loaded(deadline).await,
         }
     }
@@ -226,15 +258,52 @@ impl Model {
     /// Whether anybody has asked for it, or it is loaded in any case.
     pub fn is_in_use(&self) -> bool {
         match &self.source {
-            Source::Here(_) => true,
+            Source::Here { .. } => true,
             Source::OnDemand(model) => model.is_in_use(),
         }
+    }
+
+    /// Why it answers no requests, if it does not.
+    pub fn unavailable(&self) -> Option<&'static str> {
+        match &self.source {
+            Source::Here { unloaded, .. } => unloaded.load(Relaxed).then_some(UNLOADED),
+            Source::OnDemand(model) => model.unavailable(),
+        }
+    }
+
+    /// Whether it answers requests: also one that could not be loaded, with the reason.
+    pub fn is_available(&self) -> bool {
+        self.unavailable() != Some(UNLOADED)
+    }
+
+    /// Lets it answer no more requests, and frees what it holds if it can be loaded again. Requests
+    /// in flight keep theirs until they are done.
+    pub async fn unload(&self) {
+        match &self.source {
+            Source::Here { unloaded, .. } => unloaded.store(true, Relaxed),
+            Source::OnDemand(model) => model.unload().await,
+        }
+    }
+
+    /// Lets it answer again.
+    ///
+    /// # Errors
+    /// It cannot be loaded, or not until the deadline.
+    pub async fn load(&self, deadline: Instant) -> Result<(), RequestError> {
+        match &self.source {
+            Source::Here { unloaded, .. } => unloaded.store(false, Relaxed),
+            Source::OnDemand(model) => {
+                model.allow();
+                model.loaded(deadline).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What it shares with all that are loaded when they are asked for, if it is one of them.
     pub fn shared_memory(&self) -> Option<&Budget> {
         match &self.source {
-            Source::Here(_) => None,
+            Source::Here { .. } => None,
             Source::OnDemand(model) => Some(model.memory()),
         }
     }

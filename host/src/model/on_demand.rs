@@ -20,7 +20,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout_at;
 
 use super::package::{Glance, Package};
-use super::{DeployError, Deployer, Loaded, Model, Source, check, metering, refuse};
+use super::{
+    DeployError, Deployer, Loaded, Model, Source, UNLOADED, batcher, check, metering, refuse,
+};
 use crate::admission::Gate;
 use crate::compile::CompileError;
 use crate::error::RequestError;
@@ -73,6 +75,8 @@ enum State {
     Absent,
     Here(Arc<Loaded>),
     Failed(Instant),
+    /// An operator wants no answers of it.
+    Unloaded,
 }
 
 /// Why a model was not loaded.
@@ -129,6 +133,7 @@ impl Loader {
             limits: limits.clone(),
             tenant: tenant.clone(),
             gate: Gate::new(&limits),
+            batcher: batcher(&glance.metadata.signature, &limits)?,
             source: Source::OnDemand(Arc::new(OnDemand {
                 name: name.to_owned(),
                 registered,
@@ -175,12 +180,17 @@ impl Loader {
         let candidates = loaded.iter().filter_map(Weak::upgrade).enumerate();
         let (index, model) = candidates.min_by_key(|(_, model)| model.rank())?;
         loaded.swap_remove(index);
-        let unloaded = std::mem::replace(&mut *lock(&model.state), State::Absent);
+        let mut state = lock(&model.state);
+        let State::Here(loaded) = &*state else {
+            return Some(Bytes(0));
+        };
+        let later = match Arc::strong_count(loaded) > 1 {
+            true => loaded.size(),
+            false => Bytes(0),
+        };
+        *state = State::Absent;
         tracing::debug!(model = model.name, "unloaded a model");
-        match unloaded {
-            State::Here(loaded) if Arc::strong_count(&loaded) > 1 => Some(loaded.size()),
-            _ => Some(Bytes(0)),
-        }
+        Some(later)
     }
 }
 
@@ -221,7 +231,33 @@ impl OnDemand {
             State::Failed(at) if at.elapsed() < limits::FAILED_LOAD_TIME => {
                 Err(RequestError::NotLoaded)
             }
+            State::Unloaded => Err(RequestError::Unloaded),
             State::Absent | State::Failed(_) => Ok(None),
+        }
+    }
+
+    /// Lets it answer no more; who is loading it ends that first.
+    pub(super) async fn unload(self: &Arc<Self>) {
+        let _turn = self.turn.lock().await;
+        let itself = Arc::downgrade(self);
+        lock(&self.loader.loaded).retain(|model| !model.ptr_eq(&itself));
+        *lock(&self.state) = State::Unloaded;
+    }
+
+    /// Lets it be loaded again, also if that failed a moment ago.
+    pub(super) fn allow(&self) {
+        let mut state = lock(&self.state);
+        if matches!(*state, State::Unloaded | State::Failed(_)) {
+            *state = State::Absent;
+        }
+    }
+
+    /// Why it answers no requests now, if it is known that it does not.
+    pub(super) fn unavailable(&self) -> Option<&'static str> {
+        match &*lock(&self.state) {
+            State::Unloaded => Some(UNLOADED),
+            State::Failed(_) => Some("could not be loaded; the log says why"),
+            State::Absent | State::Here(_) => None,
         }
     }
 

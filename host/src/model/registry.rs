@@ -23,26 +23,27 @@ impl Registry {
         }
     }
 
-    /// The model of this name.
+    /// The model of this name, also if it is unloaded.
     ///
     /// # Errors
     /// There is none.
-    fn get(&self, name: &str) -> Result<&Arc<Model>, RequestError> {
+    pub fn get(&self, name: &str) -> Result<&Arc<Model>, RequestError> {
         self.models
             .get(name)
             .ok_or_else(|| Refusal::unknown_model(name).into())
     }
 
-    /// The model of this name, if it is of this version or none is asked for.
+    /// The model of this name, if it is of this version or none is asked for, to be asked something.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none, or it is unloaded.
     pub fn version(&self, name: &str, version: Option<&str>) -> Result<&Arc<Model>, RequestError> {
         let model = self.get(name)?;
         match version {
             Some(version) if model.version() != Some(version) => {
                 Err(Refusal::unknown_version(version).into())
             }
+            _ if !model.is_available() => Err(RequestError::Unloaded),
             _ => Ok(model),
         }
     }

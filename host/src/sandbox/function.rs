@@ -93,7 +93,19 @@ impl Function {
         deadline: Instant,
         permit: impl Send + 'static,
     ) -> Finished<Answer> {
-        let invocation = Invocation::new(self.limits.clone(), deadline);
+        self.invoke_for(1, call, deadline, permit).await
+    }
+
+    /// The same for several requests at once, which together may use what each may by itself; but
+    /// not more memory.
+    pub async fn invoke_for(
+        &self,
+        requests: u32,
+        call: Call,
+        deadline: Instant,
+        permit: impl Send + 'static,
+    ) -> Finished<Answer> {
+        let invocation = Invocation::new(self.limits.for_requests(requests), deadline);
         let pre = self.pre.clone();
         let entry = ModelCall { pre, call };
         let mut outcome = invocation.submit(&self.sandbox, self.tenant.clone(), entry, permit);

@@ -4,22 +4,15 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
-use glovebox_protocol::rest::{Refusal, check_content_encoding};
+use glovebox_protocol::rest::Refusal;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use hyper::header::{CONTENT_ENCODING, EXPECT};
+use hyper::header::EXPECT;
 use tokio::time::{timeout, timeout_at};
 
 use super::pace::Transfer;
 use crate::error::RequestError;
 use crate::limits::{self, Bytes};
-
-/// Refuses by the headers, before a permit is taken: a body that is compressed and could be of any
-/// size.
-pub(super) fn check_encoding(request: &Request) -> Result<(), RequestError> {
-    let mut codings = request.headers().get_all(CONTENT_ENCODING).iter();
-    Ok(codings.try_for_each(|coding| check_content_encoding(coding.as_bytes()))?)
-}
 
 /// Refuses by the headers a body that declares too much.
 pub(super) fn check_length(request: &Request, most: Bytes) -> Result<(), RequestError> {

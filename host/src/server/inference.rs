@@ -1,14 +1,18 @@
 //! One inference, whatever protocol it came by: permit, sandbox, record.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use glovebox_protocol::{InferRequest, InferResponse, Tensor};
+use glovebox_protocol::rest::Refusal;
+use glovebox_protocol::{InferRequest, InferResponse, Parameter, Parameters, Tensor};
+use tokio::time::timeout_at;
 
 use super::state::State;
 use crate::admission::Permit;
 use crate::error::RequestError;
-use crate::model::Model;
+use crate::limits;
+use crate::model::batch::{Batcher, Member};
+use crate::model::{Loaded, Model};
 use crate::sandbox::bindings::Media;
 use crate::sandbox::call::{Answer, Call};
 use crate::sandbox::invoke::{Fault, Finished, Usage};
@@ -19,6 +23,7 @@ use crate::text;
 pub(super) struct Inference {
     model: Arc<Model>,
     id: String,
+    accepted: Instant,
     deadline: Instant,
     record: Record,
 }
@@ -30,14 +35,20 @@ impl Inference {
         Self {
             model: Arc::clone(model),
             id: id.to_owned(),
+            accepted,
             deadline: accepted + model.limits.timeout,
-            record: Record::new(metrics, &model.name, id, accepted),
+            record: Record::new(metrics, &model.name, id, accepted).of_model(model.version()),
         }
     }
 
     /// The model that is asked.
     pub(super) fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The same, to keep while the request goes on.
+    pub(super) fn shared_model(&self) -> Arc<Model> {
+        Arc::clone(&self.model)
     }
 
     /// When the answer must be there.
@@ -51,6 +62,22 @@ impl Inference {
         gate.admit(&state.admission, tenant, self.deadline).await
     }
 
+    /// Reads what the client sent; statistics tell how long that took.
+    pub(super) fn reading<T>(&mut self, read: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = read();
+        self.record.reading(start.elapsed());
+        result
+    }
+
+    /// Writes what the client gets, in the same way.
+    pub(super) fn writing<T>(&mut self, write: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = write();
+        self.record.writing(start.elapsed());
+        result
+    }
+
     /// Tensors in, tensors out. Outputs that the model did not declare so are its fault.
     pub(super) async fn infer(
         &mut self,
@@ -62,9 +89,16 @@ impl Inference {
             id,
             inputs,
             outputs,
-            ..
+            parameters,
         } = request;
-        match self.call(Call::Infer(inputs, outputs), permit).await? {
+        self.shorten(&parameters)?;
+        let rows = self.model.signature.rows(&inputs);
+        self.record.rows(rows.unwrap_or(1), rows.or(Some(1)));
+        let answer = match self.batcher(rows) {
+            Some(batcher) => self.join(&batcher, inputs, outputs, permit).await?,
+            None => self.call(Call::Infer(inputs, outputs), permit).await?,
+        };
+        match answer {
             Answer::Tensors(outputs) => self.response(id, outputs),
             _ => Err(RequestError::INTERNAL),
         }
@@ -90,10 +124,74 @@ impl Inference {
         });
     }
 
+    /// A client may want its answer earlier than its model's limit says: the parameter `timeout`, in
+    /// microseconds, where 0 is none.
+    fn shorten(&mut self, parameters: &Parameters) -> Result<(), RequestError> {
+        let micros = match parameters.get("timeout") {
+            None | Some(Parameter::Int64(0)) => return Ok(()),
+            Some(Parameter::Int64(micros)) => u64::try_from(*micros).ok(),
+            Some(Parameter::Uint64(micros)) => Some(*micros),
+            Some(_) => None,
+        };
+        let micros = micros.ok_or_else(|| {
+            let problem = "the parameter timeout must be a whole number of microseconds";
+            Refusal::InvalidRequest(problem.to_owned())
+        })?;
+        // A time beyond the clock's end shortens nothing.
+        let wanted = self.accepted.checked_add(Duration::from_micros(micros));
+        self.deadline = wanted.map_or(self.deadline, |wanted| wanted.min(self.deadline));
+        Ok(())
+    }
+
     async fn call(&mut self, call: Call, permit: Permit) -> Result<Answer, RequestError> {
-        let loaded = self.model.loaded(self.deadline).await?;
+        let loaded = self.load(&permit).await?;
         let held = (permit, Arc::clone(&loaded));
-        let Finished { outcome, usage } = loaded.function.invoke(call, self.deadline, held).await;
+        let finished = loaded.function.invoke(call, self.deadline, held).await;
+        self.settle(finished)
+    }
+
+    /// What puts a request of so many rows together with others, if anything does.
+    fn batcher(&self, rows: Option<u64>) -> Option<Arc<Batcher>> {
+        let batcher = self.model.batcher.as_ref()?;
+        batcher
+            .takes(rows?, &self.model.gate)
+            .then(|| Arc::clone(batcher))
+    }
+
+    /// The same as [`call`](Self::call), together with others.
+    async fn join(
+        &mut self,
+        batcher: &Arc<Batcher>,
+        mut inputs: Vec<Tensor>,
+        outputs: Vec<String>,
+        permit: Permit,
+    ) -> Result<Answer, RequestError> {
+        let loaded = self.load(&permit).await?;
+        inputs.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let rows = self.model.signature.rows(&inputs).unwrap_or(1);
+        let member = Member {
+            inputs,
+            outputs,
+            rows,
+            deadline: self.deadline,
+            held: Arc::new((permit, loaded)),
+        };
+        // What was used until the deadline is known a moment later.
+        let until = self.deadline + limits::BATCH_GRACE;
+        let share = timeout_at(until.into(), batcher.join(member, &self.model.gate));
+        let share = share.await.map_err(|_| RequestError::Timeout)?;
+        let share = share.map_err(|_| RequestError::INTERNAL)?;
+        self.record.rows(rows, share.execution);
+        self.settle(share.finished)
+    }
+
+    async fn load(&mut self, permit: &Permit) -> Result<Arc<Loaded>, RequestError> {
+        self.record.waited(permit.waited());
+        self.model.loaded(self.deadline).await
+    }
+
+    fn settle(&mut self, finished: Finished<Answer>) -> Result<Answer, RequestError> {
+        let Finished { outcome, usage } = finished;
         self.record.usage(usage);
         outcome.map_err(|fault| {
             self.log(&fault, &usage);

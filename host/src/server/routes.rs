@@ -10,7 +10,8 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use glovebox_protocol::rest::{Call, Endpoint, Method as Allowed, Refusal};
 use glovebox_protocol::{
-    ModelList, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady,
+    ModelConfig, ModelList, ModelMetadata, ModelReady, PLATFORM, ServerLive, ServerMetadata,
+    ServerReady, StatisticsReport,
 };
 use hyper::header::{ALLOW, CONNECTION, HeaderValue};
 use hyper::{Method, StatusCode, Version};
@@ -18,6 +19,7 @@ use serde_json::json;
 
 use super::application::{Application, Target};
 use super::function;
+use super::repository;
 use super::rest::{self, Kind};
 use super::state::State;
 use super::{answer, answer::REQUEST_ID};
@@ -119,10 +121,15 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
         return response;
     }
     match endpoint {
-        Endpoint::Server => server_metadata(),
+        Endpoint::Server => server_metadata(&state),
         Endpoint::Live => live(Shared(state)).await,
         Endpoint::Ready => ready(Shared(state)).await,
         Endpoint::Models => models(&state),
+        Endpoint::Statistics => all_statistics(&state),
+        Endpoint::SharedMemory(_) => refuse(&state, &Refusal::SHARED_MEMORY.into()),
+        Endpoint::Index => repository::index(&state, request).await,
+        Endpoint::Load(name) => repository::load(&state, &name, request).await,
+        Endpoint::Unload(name) => repository::unload(&state, &name, request).await,
         Endpoint::Model {
             name,
             version,
@@ -132,6 +139,10 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
             match call {
                 Call::Describe => with_model(&state, &name, version, describe),
                 Call::Ready => with_model(&state, &name, version, model_ready),
+                Call::Config => with_model(&state, &name, version, config),
+                Call::Statistics => {
+                    with_model(&state, &name, version, |model| statistics(&state, [model]))
+                }
                 Call::Infer => rest::answer(state, &name, version, Kind::Infer, request).await,
                 Call::Predict => rest::answer(state, &name, version, Kind::Predict, request).await,
             }
@@ -180,16 +191,49 @@ async fn metrics(Shared(state): App) -> Response {
     )
 }
 
-fn server_metadata() -> Response {
+/// What of the protocol is there beside its core, by the names that it gives.
+const EXTENSIONS: [&str; 5] = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "schedule_policy",
+    "statistics",
+];
+
+fn server_metadata(state: &State) -> Response {
+    let repository = state.repository.get().map(|_| "model_repository");
+    let extensions = EXTENSIONS.into_iter().chain(repository);
     answer::json(&ServerMetadata {
         name: "glovebox".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        extensions: Vec::new(),
+        extensions: extensions.map(str::to_owned).collect(),
     })
 }
 
+fn all_statistics(state: &State) -> Response {
+    let models = state.registry.iter().map(AsRef::as_ref);
+    statistics(state, models.filter(|model: &&Model| model.is_available()))
+}
+
+fn statistics<'a>(state: &State, models: impl IntoIterator<Item = &'a Model>) -> Response {
+    let of_model = |model: &Model| state.metrics.of_model(&model.name, model.version());
+    answer::json(&StatisticsReport {
+        model_stats: models.into_iter().map(of_model).collect(),
+    })
+}
+
+fn config(model: &Model) -> Response {
+    answer::json(&ModelConfig::describe(
+        &model.name,
+        PLATFORM,
+        &model.signature,
+    ))
+}
+
 fn models(state: &State) -> Response {
-    let models = state.registry.iter().map(|model| &model.name);
+    let models = state.registry.iter();
+    let models = models.filter(|model| model.is_available());
+    let models = models.map(|model| &model.name);
     let functions = state.application.functions.iter();
     let inside = functions.filter_map(|function| Some(&function.metadata.as_ref()?.name));
     answer::json(&ModelList {
@@ -205,7 +249,7 @@ fn with_model(
     state: &State,
     name: &str,
     version: Option<&str>,
-    respond: fn(&Model) -> Response,
+    respond: impl FnOnce(&Model) -> Response,
 ) -> Response {
     match state.registry.version(name, version) {
         Ok(model) => respond(model),
@@ -220,7 +264,7 @@ fn model_ready(model: &Model) -> Response {
     })
 }
 
-fn refuse(state: &State, error: &RequestError) -> Response {
+pub(super) fn refuse(state: &State, error: &RequestError) -> Response {
     let id = state.request_ids.next();
     let mut response = answer::error(error, &id);
     if let Ok(id) = HeaderValue::from_str(&id) {

@@ -1,9 +1,10 @@
 //! What all requests share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use super::application::Application;
+use super::repository::Token;
 use crate::admission::{Admission, Gate};
 use crate::model::registry::Registry;
 use crate::sandbox::Sandbox;
@@ -25,6 +26,8 @@ pub struct State {
     pub readiness: Readiness,
     /// Numbers the requests.
     pub request_ids: RequestIds,
+    /// Who may load and unload models; nobody unless it is set.
+    pub repository: OnceLock<Token>,
 }
 
 impl State {
@@ -38,6 +41,9 @@ impl State {
     ) -> Self {
         let gates = gates(&registry, &application);
         let metrics = Arc::new(Metrics::new(gates.map(|(name, _)| name)));
+        for model in registry.iter().filter(|model| model.is_in_use()) {
+            metrics.begin_model(&model.name, model.version());
+        }
         let (readiness, request_ids) = Default::default();
         Self {
             registry,
@@ -47,6 +53,7 @@ impl State {
             metrics,
             readiness,
             request_ids,
+            repository: OnceLock::new(),
         }
     }
 

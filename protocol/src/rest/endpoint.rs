@@ -11,6 +11,17 @@ pub enum Endpoint {
     Ready,
     /// `/v2/models`: the names of all models.
     Models,
+    /// `/v2/models/stats`: what has been counted of all models.
+    Statistics,
+    /// `/v2/repository/index`: which models there are and whether they answer.
+    Index,
+    /// `/v2/repository/models/{name}/load`: lets a model answer again.
+    Load(String),
+    /// `/v2/repository/models/{name}/unload`: lets it answer no more.
+    Unload(String),
+    /// `/v2/systemsharedmemory/...` and `/v2/cudasharedmemory/...`, which no server here has; with the
+    /// method that the protocol gives the path.
+    SharedMemory(Method),
     /// `/v2/models/{name}`, with or without `/versions/{version}`, and what may stand behind.
     Model {
         /// The model's name.
@@ -33,6 +44,10 @@ pub enum Call {
     Infer,
     /// `predict`: media to an answer.
     Predict,
+    /// `config`: how it is served, in the words of Triton.
+    Config,
+    /// `stats`: what has been counted of it.
+    Statistics,
 }
 
 /// The method that a path takes.
@@ -54,7 +69,34 @@ impl Endpoint {
             "/health/live" => Some(Self::Live),
             "/health/ready" => Some(Self::Ready),
             "/models" => Some(Self::Models),
-            other => Self::parse_model(other.strip_prefix("/models/")?),
+            "/models/stats" => Some(Self::Statistics),
+            "/repository/index" => Some(Self::Index),
+            other => Self::parse_longer(other),
+        }
+    }
+
+    fn parse_longer(path: &str) -> Option<Self> {
+        if let Some(path) = path.strip_prefix("/models/") {
+            return Self::parse_model(path);
+        }
+        if let Some(path) = path.strip_prefix("/repository/models/") {
+            return Self::parse_repository(path);
+        }
+        let memory = ["/systemsharedmemory/", "/cudasharedmemory/"];
+        let rest = memory.iter().find_map(|start| path.strip_prefix(start))?;
+        Some(Self::SharedMemory(match rest.ends_with("status") {
+            true => Method::Get,
+            false => Method::Post,
+        }))
+    }
+
+    fn parse_repository(path: &str) -> Option<Self> {
+        let (name, call) = path.split_once('/')?;
+        let name = decode(name)?;
+        match call {
+            "load" => Some(Self::Load(name)),
+            "unload" => Some(Self::Unload(name)),
+            _ => None,
         }
     }
 
@@ -71,6 +113,8 @@ impl Endpoint {
             Some("ready") => Call::Ready,
             Some("infer") => Call::Infer,
             Some("predict") => Call::Predict,
+            Some("config") => Call::Config,
+            Some("stats") => Call::Statistics,
             Some(_) => return None,
         };
         let is_whole = segments.next().is_none();
@@ -87,7 +131,11 @@ impl Endpoint {
             Self::Model {
                 call: Call::Infer | Call::Predict,
                 ..
-            } => Method::Post,
+            }
+            | Self::Index
+            | Self::Load(_)
+            | Self::Unload(_) => Method::Post,
+            Self::SharedMemory(method) => *method,
             _ => Method::Get,
         }
     }

@@ -36,6 +36,9 @@ pub enum Refusal {
     /// The path takes another method.
     #[error("this path takes another method")]
     MethodNotAllowed,
+    /// An extension of the protocol that no server here has; what it is and what to do instead.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// The model failed.
     #[error("the model failed")]
     ModelFailed,
@@ -48,6 +51,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A client wants to share memory with the server.
+    pub const SHARED_MEMORY: Self =
+        Self::Unsupported("shared memory is not supported; send tensors with their request");
+
     /// What the model said against the input, made harmless.
     pub fn invalid_input(model: &str) -> Self {
         Self::InvalidInput(escape(model))
@@ -66,6 +73,14 @@ impl Refusal {
     /// A body beyond the server's limit, which is shown as text such as `16 MiB`.
     pub fn body_too_large(most: impl std::fmt::Display) -> Self {
         Self::TooLarge(format!("the body is larger than {most}"))
+    }
+
+    /// A body in an encoding that the server does not take, and what it takes.
+    pub fn content_encoding(coding: &[u8], advice: &str) -> Self {
+        let coding = escape(&String::from_utf8_lossy(coding));
+        Self::UnsupportedMedia(format!(
+            "content-encoding {coding:?} is not supported; {advice}"
+        ))
     }
 
     /// A body that ended before it was whole.
@@ -98,6 +113,7 @@ impl Refusal {
             Self::UnknownModel(_) | Self::UnknownVersion(_) => ("unknown_model", 404),
             Self::UnknownPath(_) => ("unknown_path", 404),
             Self::MethodNotAllowed => ("method_not_allowed", 405),
+            Self::Unsupported(_) => ("unsupported", 501),
             Self::ModelFailed => ("model_failed", 502),
             Self::BadOutput => ("bad_output", 502),
             Self::Internal => ("internal", 500),
@@ -121,10 +137,7 @@ pub fn check_content_encoding(coding: &[u8]) -> Result<(), Refusal> {
     if coding.eq_ignore_ascii_case(b"identity") {
         return Ok(());
     }
-    let coding = escape(&String::from_utf8_lossy(coding));
-    Err(Refusal::UnsupportedMedia(format!(
-        "content-encoding {coding:?} is not supported; send the body as it is"
-    )))
+    Err(Refusal::content_encoding(coding, "send the body as it is"))
 }
 
 /// The body of every refusal and failure: the protocol's `error`, a code for scripts, and which

@@ -44,7 +44,7 @@ fn about_on_demand(models: &[&Arc<Model>]) {
 fn about_model(model: &Model) {
     let path = format!("/v2/models/{}", model.name);
     println!("\n{}", model.name);
-    println!("  POST {path}/infer     tensors as JSON");
+    println!("  POST {path}/infer     tensors, as JSON or as bytes");
     if !model.signature.media.is_empty() {
         println!(
             "  POST {path}/predict   {}",

@@ -221,6 +221,11 @@ impl<'a> Loading<'a> {
                 check_model(component, routes)?;
                 self.model(&component.id, &package, tenant, limits).await
             }
+            Kind::Http if limits.batch.is_some() => Err(
+                "batch is for models that the host serves itself; remove it, or pack the model \
+                 without --http"
+                    .into(),
+            ),
             Kind::Http => {
                 let world = self.world(component)?;
                 let deployed =

@@ -7,6 +7,7 @@ mod dependencies;
 mod deploy;
 mod manifest;
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use crate::memory::Budget;
 use crate::model::Deployer;
 use crate::model::on_demand::Loader;
 use crate::server::Server;
+use crate::server::repository::Token;
 use deploy::Loaded;
 
 #[derive(Args)]
@@ -52,6 +54,10 @@ pub(super) struct Up {
     /// into this memory, such as 2GiB [default: all are loaded at the start, and stay]
     #[arg(long, value_name = "SIZE")]
     model_memory: Option<Bytes>,
+    /// Let clients that know the token in this file list, load and unload models over the protocol's
+    /// model repository [default: nobody may]
+    #[arg(long, value_name = "TOKEN-FILE")]
+    repository_admin: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,12 +73,17 @@ enum Harden {
 impl Up {
     pub(super) fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
         harden::allow_all_files();
+        let token = self.token()?;
         // Loading needs what serving does not: files, processes, executable memory.
         let (Loaded { state, door }, server) = block_on(async {
             let loaded = self.load(deployer).await?;
             let server = Server::bind(self.listen, Arc::clone(&loaded.state))?;
             Ok((loaded, server))
         })?;
+        if let Some(token) = token {
+            // Set once: this process serves once.
+            let _ = state.repository.set(token);
+        }
         let components = state.registry.iter().count() + state.application.functions.len();
         let wall = self.raise(components, &door);
         // Only threads that start now are behind the wall.
@@ -105,6 +116,16 @@ impl Up {
                 deploy::application(deployer, application, self.budget()?, loader).await
             }
         }
+    }
+
+    fn token(&self) -> Result<Option<Token>, Failure> {
+        let Some(file) = &self.repository_admin else {
+            return Ok(None);
+        };
+        let explain = |problem: String| format!("--repository-admin {}: {problem}", file.display());
+        let text = fs::read_to_string(file).map_err(|error| explain(error.to_string()))?;
+        let token = Token::new(&text).map_err(|error| explain(error.to_string()))?;
+        Ok(Some(token))
     }
 
     fn raise(&self, models: usize, door: &Door) -> Wall {

@@ -1,9 +1,14 @@
-//! What is measured, by name. One record a request feeds all of it.
+//! What is measured, by name. One record a request ([`record`]) feeds all of it: the metrics of the
+//! host here, and those that Triton has ([`statistics`]).
+
+mod record;
+mod statistics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use glovebox_protocol::ModelStatistics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -18,6 +23,9 @@ use crate::limits::Bytes;
 use crate::memory::Budget;
 use crate::sandbox::Live;
 use crate::sandbox::invoke::Usage;
+use statistics::Statistics;
+
+pub use record::Record;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ModelLabel {
@@ -54,6 +62,7 @@ pub struct Metrics {
     memory_budget: Gauge,
     memory_reserved: Gauge,
     live: LiveGauges,
+    statistics: Arc<Statistics>,
 }
 
 /// What guests hold of the pool, over all models.
@@ -96,7 +105,7 @@ impl Metrics {
     pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let histograms = || Histograms::new_with_constructor(new_histogram);
         let mut metrics = Self {
-            exposition: Exposition::with_prefix("glovebox"),
+            exposition: Exposition::default(),
             requests: Family::default(),
             total: histograms(),
             queue: histograms(),
@@ -111,6 +120,7 @@ impl Metrics {
             memory_budget: Gauge::default(),
             memory_reserved: Gauge::default(),
             live: LiveGauges::default(),
+            statistics: Arc::default(),
         };
         metrics.register();
         for name in names {
@@ -142,7 +152,10 @@ impl Metrics {
             memory_budget,
             memory_reserved,
             live,
+            statistics,
         } = self;
+        exposition.register_collector(Box::new(Arc::clone(statistics)));
+        let exposition = exposition.sub_registry_with_prefix("glovebox");
         exposition.register(
             "requests",
             "Inference requests by outcome",
@@ -224,6 +237,16 @@ impl Metrics {
         let _ = self.memory.get_or_create(label);
     }
 
+    /// Counts a model from the start, in the words of Triton too.
+    pub fn begin_model(&self, model: &str, version: Option<&str>) {
+        self.statistics.begin(model, version.unwrap_or_default());
+    }
+
+    /// What has been counted of a model.
+    pub fn of_model(&self, model: &str, version: Option<&str>) -> ModelStatistics {
+        self.statistics.report(model, version.unwrap_or_default())
+    }
+
     /// Says which layers of the wall stand.
     pub fn hardening(&self, wall: &Wall) {
         for layer in Layer::ALL {
@@ -247,6 +270,7 @@ impl Metrics {
         self.memory_reserved.set(bytes(budget.reserved()));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for (name, gate) in gates {
+            self.statistics.pending(name, gate.waiting());
             let label = ModelLabel {
                 model: name.to_owned(),
             };
@@ -263,95 +287,43 @@ impl Metrics {
         let _ = encode(&mut text, &self.exposition);
         text
     }
+
+    /// One request has ended so.
+    fn request(&self, model: &str, outcome: &'static str, total: Duration) {
+        let label = ModelLabel {
+            model: model.to_owned(),
+        };
+        let labels = OutcomeLabels {
+            model: model.to_owned(),
+            outcome,
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.total
+            .get_or_create(&label)
+            .observe(total.as_secs_f64());
+    }
+
+    /// And it has cost so much in the sandbox.
+    fn usage(&self, model: &str, usage: &Usage) {
+        let label = ModelLabel {
+            model: model.to_owned(),
+        };
+        let observe = |histograms: &Histograms, time: Duration| {
+            histograms.get_or_create(&label).observe(time.as_secs_f64())
+        };
+        observe(&self.queue, usage.queue);
+        observe(&self.instantiate, usage.instantiate);
+        observe(&self.guest, usage.guest);
+        let cpu = usage.cpu.as_secs_f64();
+        self.cpu.get_or_create(&label).inc_by(cpu);
+        self.fuel.get_or_create(&label).inc_by(usage.fuel);
+        let memory = i64::try_from(usage.memory.0).unwrap_or(i64::MAX);
+        let high_water = self.memory.get_or_create(&label);
+        high_water.inner().fetch_max(memory, Relaxed);
+    }
 }
 
 /// From 50 µs, about the time of an instance, to 27 s, about the longest timeout.
 fn new_histogram() -> Histogram {
     Histogram::new(exponential_buckets(50e-6, 2.0, 20))
-}
-
-/// The record of one request. Written when dropped: also if the client goes away.
-pub struct Record {
-    metrics: Arc<Metrics>,
-    model: String,
-    request_id: String,
-    accepted: Instant,
-    outcome: &'static str,
-    usage: Option<Usage>,
-}
-
-impl Record {
-    /// Begins a record; without an outcome it says that the client went away.
-    pub fn new(metrics: Arc<Metrics>, model: &str, request_id: &str, accepted: Instant) -> Self {
-        Self {
-            metrics,
-            model: model.to_owned(),
-            request_id: request_id.to_owned(),
-            accepted,
-            outcome: "cancelled",
-            usage: None,
-        }
-    }
-
-    /// How it ended.
-    pub fn outcome(&mut self, outcome: &'static str) {
-        self.outcome = outcome;
-    }
-
-    /// What it cost in the sandbox.
-    pub fn usage(&mut self, usage: Usage) {
-        self.usage = Some(usage);
-    }
-
-    fn measure(&self, label: &ModelLabel, usage: &Usage) {
-        let observe = |histograms: &Histograms, time: Duration| {
-            histograms.get_or_create(label).observe(time.as_secs_f64())
-        };
-        observe(&self.metrics.queue, usage.queue);
-        observe(&self.metrics.instantiate, usage.instantiate);
-        observe(&self.metrics.guest, usage.guest);
-        self.metrics
-            .cpu
-            .get_or_create(label)
-            .inc_by(usage.cpu.as_secs_f64());
-        self.metrics.fuel.get_or_create(label).inc_by(usage.fuel);
-        let memory = i64::try_from(usage.memory.0).unwrap_or(i64::MAX);
-        self.metrics
-            .memory
-            .get_or_create(label)
-            .inner()
-            .fetch_max(memory, Relaxed);
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        let total = self.accepted.elapsed();
-        let label = ModelLabel {
-            model: self.model.clone(),
-        };
-        let labels = OutcomeLabels {
-            model: self.model.clone(),
-            outcome: self.outcome,
-        };
-        self.metrics.requests.get_or_create(&labels).inc();
-        self.metrics
-            .total
-            .get_or_create(&label)
-            .observe(total.as_secs_f64());
-        if let Some(usage) = &self.usage {
-            self.measure(&label, usage);
-        }
-        let cpu_us = self.usage.map_or(0, |usage| usage.cpu.as_micros() as u64);
-        let memory_bytes = self.usage.map_or(0, |usage| usage.memory.0);
-        tracing::debug!(
-            model = self.model,
-            request_id = self.request_id,
-            outcome = self.outcome,
-            total_us = total.as_micros() as u64,
-            cpu_us,
-            memory_bytes,
-            "request"
-        );
-    }
 }
