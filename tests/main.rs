@@ -17,6 +17,7 @@ mod edge;
 mod errors;
 mod front;
 mod fuel;
+mod grpc;
 mod harness;
 mod http;
 mod kernels;

@@ -106,6 +106,14 @@ fn only_the_server_knows_http() {
 }
 
 #[test]
+fn only_the_grpc_server_and_the_load_generator_know_its_messages() {
+    only_in(
+        &["tonic", "tonic_reflection", "prost", "glovebox_grpc"],
+        &["server/grpc/"],
+    );
+}
+
+#[test]
 fn only_what_is_about_files_reads_files() {
     only_in(
         &["fs"],
@@ -242,6 +250,7 @@ fn numbers_that_limit_something_are_in_limits_only() {
         "BLOCK",
         "CORE_MODULE",
         "LENGTH_BYTES",
+        "HEAD_BYTES",
     ];
     let numbers = [": usize =", ": u64 =", ": u32 =", ": Duration ="];
     let mut wrong = Vec::new();

@@ -82,6 +82,17 @@ pub const CONNECTION_WINDOW_BYTES: u32 = MIB as u32;
 pub const RESET_STREAMS: usize = 20;
 /// HTTP/2 streams that may break the protocol's rules in the life of one connection.
 pub const WRONG_STREAMS: usize = 100;
+/// What is read of a gRPC message to find out which model it is for, before there is a permit: its
+/// first two fields, which every library writes first.
+pub const GRPC_BEGINNING_BYTES: usize = (4 * KIB) as usize;
+/// A gRPC message that is no inference: names, versions and parameters, no more than headers may have.
+pub const GRPC_MESSAGE_BYTES: Bytes = Bytes(16 * KIB);
+/// How long a stream of gRPC may wait for its client's next message, or to have something to tell it.
+pub const GRPC_IDLE_TIME: Duration = Duration::from_secs(300);
+/// Tensors in one gRPC message: as many as in one of JSON.
+pub const GRPC_TENSORS: usize = 1024;
+/// Parameters in one gRPC message: as many as in one of JSON.
+pub const GRPC_PARAMETERS: usize = 256;
 /// How long a request waits for one of its component's permits.
 pub const QUEUE_TIME: Duration = Duration::from_secs(5);
 /// Requests waiting for a permit, for each permit that there is.

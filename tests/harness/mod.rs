@@ -4,6 +4,7 @@ pub(crate) mod bodies;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod files;
+pub(crate) mod grpc;
 pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod hostile;

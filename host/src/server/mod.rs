@@ -13,6 +13,7 @@ mod connection;
 mod delivery;
 mod descriptors;
 mod function;
+mod grpc;
 mod inference;
 mod pace;
 mod rest;

@@ -118,7 +118,7 @@ fn write(response: &InferResponse) -> Result<Media, RequestError> {
 }
 
 /// Work on so many bytes, off the network threads if they are many.
-fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+pub(super) fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     match bytes < limits::HEAVY_BODY_BYTES {
         true => work(),
         false => tokio::task::block_in_place(work),

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::application::{Application, Target};
 use super::function;
+use super::grpc;
 use super::rest::{self, Kind};
 use super::state::State;
 use super::{answer, answer::REQUEST_ID};
@@ -49,7 +50,7 @@ const WELL_KNOWN: &str = "/.well-known/spin/";
 
 /// Whether a route would lead where requests never come.
 pub fn is_reserved(route: &str) -> bool {
-    RESERVED.contains(&route) || route.starts_with(WELL_KNOWN)
+    RESERVED.contains(&route) || route.starts_with(WELL_KNOWN) || grpc::is_service(route)
 }
 
 /// What a manifest routes goes there, before the paths of the protocol: as it would under Spin.
@@ -60,6 +61,9 @@ async fn manifest_first(Shared(state): App, mut request: Request, next: Next) ->
     }
     if RESERVED.contains(&path.as_str()) {
         return next.run(request).await;
+    }
+    if grpc::is_service(&path) && grpc::is_spoken(&request) {
+        return grpc::answer(state, request).await;
     }
     let Some(matched) = state.application.routes.find(&path) else {
         return next.run(request).await;
@@ -108,6 +112,9 @@ type App = Shared<Arc<State>>;
 
 /// The paths of the protocol.
 async fn protocol(Shared(state): App, request: Request) -> Response {
+    if grpc::is_spoken(&request) {
+        return grpc::answer(state, request).await;
+    }
     let path = request.uri().path();
     let Some(endpoint) = Endpoint::parse(path) else {
         return refuse(&state, &Refusal::unknown_path(path).into());
@@ -119,7 +126,7 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
         return response;
     }
     match endpoint {
-        Endpoint::Server => server_metadata(),
+        Endpoint::Server => answer::json(&server_metadata()),
         Endpoint::Live => live(Shared(state)).await,
         Endpoint::Ready => ready(Shared(state)).await,
         Endpoint::Models => models(&state),
@@ -130,7 +137,9 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
         } => {
             let version = version.as_deref();
             match call {
-                Call::Describe => with_model(&state, &name, version, describe),
+                Call::Describe => with_model(&state, &name, version, |model| {
+                    answer::json(&model_metadata(model))
+                }),
                 Call::Ready => with_model(&state, &name, version, model_ready),
                 Call::Infer => rest::answer(state, &name, version, Kind::Infer, request).await,
                 Call::Predict => rest::answer(state, &name, version, Kind::Predict, request).await,
@@ -180,12 +189,13 @@ async fn metrics(Shared(state): App) -> Response {
     )
 }
 
-fn server_metadata() -> Response {
-    answer::json(&ServerMetadata {
+/// What the server is.
+pub(super) fn server_metadata() -> ServerMetadata {
+    ServerMetadata {
         name: "glovebox".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         extensions: Vec::new(),
-    })
+    }
 }
 
 fn models(state: &State) -> Response {
@@ -229,7 +239,8 @@ fn refuse(state: &State, error: &RequestError) -> Response {
     response
 }
 
-fn describe(model: &Model) -> Response {
+/// What a model is.
+pub(super) fn model_metadata(model: &Model) -> ModelMetadata {
     let metadata = model.metadata.as_ref();
     let properties = [
         (
@@ -244,10 +255,5 @@ fn describe(model: &Model) -> Response {
     let properties = properties.into_iter();
     let properties = properties.filter_map(|(key, value)| Some((key.to_owned(), value?)));
     let (name, version) = (&model.name, model.version());
-    answer::json(&ModelMetadata::describe(
-        name,
-        version,
-        &model.signature,
-        properties,
-    ))
+    ModelMetadata::describe(name, version, &model.signature, properties)
 }
