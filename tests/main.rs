@@ -11,6 +11,7 @@
 
 mod admission;
 mod boundary;
+mod clients;
 mod cpu;
 mod density;
 mod edge;

@@ -14,4 +14,5 @@ pub(crate) mod onnx;
 pub(crate) mod origin;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod wire;
