@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod bench;
 mod boundary;
 mod clients;
 mod cpu;

@@ -101,7 +101,7 @@ fn only_sandbox_compile_and_pack_know_wasmtime() {
 fn only_the_server_knows_http() {
     only_in(
         &["axum", "hyper", "hyper_util", "tower", "http_body_util"],
-        &["server/", "sandbox/wasi/", "error.rs"],
+        &["server/", "sandbox/wasi/", "error.rs", "bench/client.rs"],
     );
 }
 
@@ -109,7 +109,7 @@ fn only_the_server_knows_http() {
 fn only_the_grpc_server_and_the_load_generator_know_its_messages() {
     only_in(
         &["tonic", "tonic_reflection", "prost", "glovebox_grpc"],
-        &["server/grpc/"],
+        &["server/grpc/", "bench/client.rs"],
     );
 }
 

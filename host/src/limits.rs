@@ -212,6 +212,25 @@ pub const NAME_BYTES: usize = 64;
 /// Ports that the wall allows one by one; who may call more of them may call all.
 pub const NAMED_PORTS: usize = 16;
 
+/// Clients of `bench` at a fixed rate; when all wait for answers, requests are late, and counted so.
+pub const BENCH_CLIENTS: usize = 64;
+/// How long `bench` waits for an answer.
+pub const BENCH_TIME: Duration = Duration::from_secs(60);
+/// What `bench` sends at most before it measures: connections, caches, a model loaded on demand.
+pub const BENCH_WARM_UP: Duration = Duration::from_secs(2);
+/// How long a client of `bench` waits before it tries to connect again.
+pub const BENCH_RETRY_TIME: Duration = Duration::from_millis(100);
+/// How finely `bench` keeps a rate: about what the system's sleep can.
+pub const BENCH_PACE_TIME: Duration = Duration::from_micros(50);
+/// The highest rate of `bench`: far beyond what one machine sends.
+pub const BENCH_RATE: f64 = 1e6;
+/// The shortest and the longest time that `bench` measures.
+pub const BENCH_SHORTEST: Duration = Duration::from_millis(100);
+/// See above.
+pub const BENCH_LONGEST: Duration = Duration::from_secs(3600);
+/// Elements of a tensor that `bench` makes up.
+pub const BENCH_ELEMENTS: u64 = 16 * MIB;
+
 /// How fast bytes must move.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {

@@ -1,6 +1,7 @@
 //! Deployed models: a package becomes something that can be called.
 
 pub mod compose;
+pub mod example;
 pub mod http;
 pub mod metadata;
 pub mod on_demand;
