@@ -15,6 +15,7 @@ mod boundary;
 mod clients;
 mod cpu;
 mod density;
+mod docs;
 mod edge;
 mod errors;
 mod front;

@@ -212,6 +212,10 @@ pub const NAME_BYTES: usize = 64;
 /// Ports that the wall allows one by one; who may call more of them may call all.
 pub const NAMED_PORTS: usize = 16;
 
+/// Models that the description of the paths has an example for; with thousands nobody could read it.
+pub const EXAMPLES: usize = 50;
+/// Elements of a tensor in such an example; pictures would be a hundred times the description.
+pub const EXAMPLE_ELEMENTS: u64 = 256;
 /// Clients of `bench` at a fixed rate; when all wait for answers, requests are late, and counted so.
 pub const BENCH_CLIENTS: usize = 64;
 /// How long `bench` waits for an answer.

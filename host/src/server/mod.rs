@@ -12,6 +12,7 @@ mod body;
 mod connection;
 mod delivery;
 mod descriptors;
+mod docs;
 mod function;
 mod grpc;
 mod inference;

@@ -17,6 +17,7 @@ use hyper::{Method, StatusCode, Version};
 use serde_json::json;
 
 use super::application::{Application, Target};
+use super::docs;
 use super::function;
 use super::grpc;
 use super::rest::{self, Kind};
@@ -31,6 +32,9 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/healthz", only_get(live))
         .route("/readyz", only_get(ready))
         .route("/metrics", only_get(metrics))
+        .route("/openapi.json", only_get(openapi))
+        .route("/docs", only_get_file())
+        .route("/docs/{file}", only_get_file())
         .fallback(protocol)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&state),
@@ -187,6 +191,19 @@ async fn metrics(Shared(state): App) -> Response {
             state.sandbox.live(),
         ),
     )
+}
+
+async fn openapi(Shared(state): App) -> Response {
+    docs::openapi(&state)
+}
+
+fn only_get_file() -> MethodRouter<Arc<State>> {
+    get(page).fallback(wrong_method)
+}
+
+async fn page(Shared(state): App, request: Request) -> Response {
+    let path = request.uri().path();
+    docs::file(path).unwrap_or_else(|| refuse(&state, &Refusal::unknown_path(path).into()))
 }
 
 /// What the server is.

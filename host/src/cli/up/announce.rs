@@ -27,7 +27,10 @@ pub(super) fn announce(address: SocketAddr, state: &State, wall: &Wall, door: &D
     println!("\nmemory budget {}", state.admission.memory().total());
     about_wall(wall);
     about_door(door);
-    println!("\n  GET  /v2  /v2/health/live  /v2/health/ready  /healthz  /readyz  /metrics");
+    println!("\n  gRPC inference.GRPCInferenceService  grpc.health.v1.Health");
+    println!(
+        "  GET  /v2  /v2/health/live  /v2/health/ready  /docs  /openapi.json  /healthz  /readyz  /metrics"
+    );
 }
 
 /// There may be thousands, and `GET /v2/models` lists them.
