@@ -660,6 +660,25 @@ fn a_stream_without_messages_ends_well_and_one_that_breaks_off_does_not() {
 }
 
 #[test]
+fn a_stream_that_waits_for_its_client_holds_nothing_and_ends_with_the_host() {
+    let host = both();
+    let client = host.client();
+    let grpc = Grpc::connect(&client);
+    let message = frame(&digits_raw(&pixels()).encode_to_vec());
+    let body = [&message[..], &message].concat();
+    let reply = grpc.watch(&path(STREAM), body, 2, || {
+        idle(&client);
+        let running = client.metric("glovebox_running_requests{model=\"digits\"}");
+        assert_eq!(running, 0.0);
+        host.signal_terminate();
+    });
+    assert_eq!(reply.messages.len(), 2);
+    reply.error(UNAVAILABLE, "overload");
+    let (status, log) = host.wait();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
 fn health_is_what_the_server_says_and_its_end_is_told() {
     let host = both();
     let grpc = Grpc::connect(&host.client());

@@ -73,16 +73,11 @@ impl Grpc {
 
     /// Sends these bytes, and the body does not end.
     pub(crate) fn send_without_end(&self, path: &str, body: Vec<u8>) -> Reply {
-        let first = stream::iter([Ok(Frame::data(Bytes::from(body)))]);
-        self.exchange(
-            path,
-            &[],
-            BodyExt::boxed(StreamBody::new(first.chain(stream::pending()))),
-        )
+        self.exchange(path, &[], without_end(body))
     }
 
-    /// Begins a call whose body does not end, and gives the messages that have come when `count` are
-    /// there; then it goes on until the server ends it.
+    /// Makes a call whose body does not end; does something when `count` messages have come, and goes on
+    /// until the server ends it.
     pub(crate) fn watch(
         &self,
         path: &str,
@@ -90,7 +85,7 @@ impl Grpc {
         count: usize,
         then: impl FnOnce(),
     ) -> Reply {
-        let request = request(path, &[], whole(body));
+        let request = request(path, &[], without_end(body));
         let mut sender = self.sender.clone();
         self.runtime.block_on(async {
             let response = sender.send_request(request).await.expect("an answer");
@@ -204,6 +199,11 @@ fn whole(bytes: Vec<u8>) -> Body {
         .map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece))))
         .collect();
     BodyExt::boxed(StreamBody::new(stream::iter(pieces)))
+}
+
+fn without_end(bytes: Vec<u8>) -> Body {
+    let first = stream::iter([Ok(Frame::data(Bytes::from(bytes)))]);
+    BodyExt::boxed(StreamBody::new(first.chain(stream::pending())))
 }
 
 fn request(path: &str, headers: &[(&str, &str)], body: Body) -> Request<Body> {

@@ -46,7 +46,7 @@ impl Inference {
     }
 
     /// The client wants the answer until then, if that is earlier.
-    pub(super) fn shorten(&mut self, until: Instant) {
+    pub(super) fn give_up_at(&mut self, until: Instant) {
         self.deadline = self.deadline.min(until);
     }
 

@@ -60,7 +60,7 @@ pub(super) async fn one<M: Message>(
     let model = state.registry.version(&asked.name, given(&asked.version))?;
     let mut inference = Inference::new(&state, model, &call.id, accepted);
     if let Some(deadline) = call.deadline {
-        inference.shorten(deadline);
+        inference.give_up_at(deadline);
     }
     let result = run(call, &mut inference, &asked, wrap).await;
     inference.end(&result);
