@@ -1,5 +1,9 @@
 //! Compiles the descriptions in `proto/` to Rust, and to what reflection tells of them. `protox` does
 //! it, so no compiler of the system is needed.
+#![allow(
+    clippy::print_stdout,
+    reason = "a build script talks to cargo by printing"
+)]
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -97,6 +97,7 @@ fn a_rate_is_kept_and_the_table_shows_it() {
         assert!(plot.contains(text), "{plot}");
     }
     assert!(!plot.contains("NaN") && !plot.contains("inf"), "{plot}");
+    assert!(!plot.contains("00000"), "{plot}");
 }
 
 #[test]

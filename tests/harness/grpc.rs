@@ -98,10 +98,10 @@ impl Grpc {
                     Ok(data) => bytes.extend_from_slice(&data),
                     Err(frame) => trailers = frame.into_trailers().expect("trailers"),
                 }
-                if messages(&bytes).len() >= count {
-                    if let Some(then) = then.take() {
-                        then();
-                    }
+                if messages(&bytes).len() >= count
+                    && let Some(then) = then.take()
+                {
+                    then();
                 }
             }
             Reply {

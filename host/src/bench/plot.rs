@@ -124,9 +124,10 @@ fn axes(svg: &mut String, top: f64, title: &str, most: f64, steps: &[Step]) {
             svg,
             format_args!(
                 "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value}</text>",
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 LEFT - 8.0,
                 y + 4.0,
+                short(value),
             ),
         );
     }
@@ -149,6 +150,13 @@ fn x(index: usize, count: usize) -> f64 {
 
 fn y(top: f64, value: f64, most: f64) -> f64 {
     top + PANEL * (1.0 - value / most)
+}
+
+/// A number without more digits than it needs.
+fn short(value: f64) -> String {
+    let text = format!("{value:.4}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    text.to_owned()
 }
 
 /// The next of 1, 2, 4, 10, 20, ...: numbers whose quarters are short.
