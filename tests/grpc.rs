@@ -728,6 +728,29 @@ fn reflection_names_the_services() {
 }
 
 #[test]
+fn grpc_may_have_a_port_of_its_own() {
+    let up = Manifest::new(&manifest(&[("digits", digits(), "")]));
+    let host = up.up().option("--grpc-listen", "127.0.0.1:0").serve();
+    let mut lines = host.announcement.lines();
+    let own = lines.find_map(|line| line.strip_prefix("and http://"));
+    let own = Client::new(own.unwrap().parse().unwrap());
+    for client in [host.client(), own.clone()] {
+        let grpc = Grpc::connect(&client);
+        grpc.infer(&digits_raw(&pixels()));
+        assert_eq!(client.get("/v2/health/live").status, 200);
+    }
+    let taken = own.address.to_string();
+    let line = up
+        .up()
+        .option("--listen", "127.0.0.1:0")
+        .option("--grpc-listen", taken);
+    let line = line.run().refusal();
+    assert!(line.contains("in use by another process"), "{line}");
+    let (status, log) = host.terminate();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
 fn no_manifest_takes_the_paths_of_grpc() {
     for route in [
         "/grpc.health.v1.Health/Check",
