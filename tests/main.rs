@@ -11,15 +11,19 @@
 
 mod admission;
 mod batching;
+mod bench;
 mod binary;
 mod boundary;
+mod clients;
 mod compression;
 mod cpu;
 mod density;
+mod docs;
 mod edge;
 mod errors;
 mod front;
 mod fuel;
+mod grpc;
 mod harness;
 mod http;
 mod kernels;

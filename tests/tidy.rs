@@ -101,7 +101,15 @@ fn only_sandbox_compile_and_pack_know_wasmtime() {
 fn only_the_server_knows_http() {
     only_in(
         &["axum", "hyper", "hyper_util", "tower", "http_body_util"],
-        &["server/", "sandbox/wasi/", "error.rs"],
+        &["server/", "sandbox/wasi/", "error.rs", "bench/client.rs"],
+    );
+}
+
+#[test]
+fn only_the_grpc_server_and_the_load_generator_know_its_messages() {
+    only_in(
+        &["tonic", "tonic_reflection", "prost", "glovebox_grpc"],
+        &["server/grpc/", "bench/client.rs"],
     );
 }
 
@@ -242,6 +250,7 @@ fn numbers_that_limit_something_are_in_limits_only() {
         "BLOCK",
         "CORE_MODULE",
         "LENGTH_BYTES",
+        "HEAD_BYTES",
     ];
     let numbers = [": usize =", ": u64 =", ": u32 =", ": Duration ="];
     let mut wrong = Vec::new();

@@ -62,6 +62,30 @@ pub enum RequestError {
     /// The deadline passed.
     #[error("the request took longer than its timeout")]
     Timeout,
+    /// A part of the protocol, or of what clients take for it, that is not here.
+    #[error("{0}")]
+    Unsupported(&'static str),
+}
+
+/// The codes of gRPC that errors have, with their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrpcCode {
+    /// The guest failed: no fault of the client, and nothing that we could say more about.
+    Unknown = 2,
+    /// The request is wrong.
+    InvalidArgument = 3,
+    /// Time is over.
+    DeadlineExceeded = 4,
+    /// No such model.
+    NotFound = 5,
+    /// Too many, or too large.
+    ResourceExhausted = 8,
+    /// Not here.
+    Unimplemented = 12,
+    /// Our bug.
+    Internal = 13,
+    /// Come back later.
+    Unavailable = 14,
 }
 
 impl RequestError {
@@ -69,6 +93,8 @@ impl RequestError {
     pub const INTERNAL: Self = Self::Refused(Refusal::Internal);
     /// What the guest answered breaks its contract.
     pub const BAD_OUTPUT: Self = Self::Refused(Refusal::BadOutput);
+    /// The host is about to stop; another one answers.
+    pub const DRAINING: Self = Self::Overload(Duration::ZERO);
 
     /// The code that scripts can rely on and the status that goes with it.
     pub fn code(&self) -> (&'static str, StatusCode) {
@@ -92,6 +118,23 @@ impl RequestError {
             Self::CpuLimit => ("cpu_limit", StatusCode::GATEWAY_TIMEOUT),
             Self::FuelLimit => ("fuel_limit", StatusCode::GATEWAY_TIMEOUT),
             Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT),
+            Self::Unsupported(_) => ("unsupported", StatusCode::NOT_IMPLEMENTED),
+        }
+    }
+
+    /// The same for gRPC. It follows from the status, so that the two cannot disagree.
+    pub fn grpc_code(&self) -> GrpcCode {
+        match self.code().1 {
+            StatusCode::NOT_FOUND => GrpcCode::NotFound,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => {
+                GrpcCode::ResourceExhausted
+            }
+            StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => GrpcCode::DeadlineExceeded,
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => GrpcCode::Unimplemented,
+            StatusCode::BAD_GATEWAY => GrpcCode::Unknown,
+            StatusCode::SERVICE_UNAVAILABLE => GrpcCode::Unavailable,
+            status if status.is_client_error() => GrpcCode::InvalidArgument,
+            _ => GrpcCode::Internal,
         }
     }
 

@@ -9,6 +9,7 @@
 pub mod admission;
 mod allocator;
 pub mod allowed_hosts;
+pub mod bench;
 pub mod cli;
 pub mod compile;
 pub mod config;

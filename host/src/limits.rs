@@ -82,6 +82,17 @@ pub const CONNECTION_WINDOW_BYTES: u32 = MIB as u32;
 pub const RESET_STREAMS: usize = 20;
 /// HTTP/2 streams that may break the protocol's rules in the life of one connection.
 pub const WRONG_STREAMS: usize = 100;
+/// What is read of a gRPC message to find out which model it is for, before there is a permit: its
+/// first two fields, which every library writes first.
+pub const GRPC_BEGINNING_BYTES: usize = (4 * KIB) as usize;
+/// A gRPC message that is no inference: names, versions and parameters, no more than headers may have.
+pub const GRPC_MESSAGE_BYTES: Bytes = Bytes(16 * KIB);
+/// How long a stream of gRPC may wait for its client's next message, or to have something to tell it.
+pub const GRPC_IDLE_TIME: Duration = Duration::from_secs(300);
+/// Tensors in one gRPC message: as many as in one of JSON.
+pub const GRPC_TENSORS: usize = 1024;
+/// Parameters in one gRPC message: as many as in one of JSON.
+pub const GRPC_PARAMETERS: usize = 256;
 /// How long a request waits for one of its component's permits.
 pub const QUEUE_TIME: Duration = Duration::from_secs(5);
 /// How long a request that was put together with others waits behind its deadline for its bill: a
@@ -213,6 +224,29 @@ pub const COMPONENT_DEPTH: usize = 8;
 pub const NAME_BYTES: usize = 64;
 /// Ports that the wall allows one by one; who may call more of them may call all.
 pub const NAMED_PORTS: usize = 16;
+
+/// Models that the description of the paths has an example for; with thousands nobody could read it.
+pub const EXAMPLES: usize = 50;
+/// Elements of a tensor in such an example; pictures would be a hundred times the description.
+pub const EXAMPLE_ELEMENTS: u64 = 256;
+/// Clients of `bench` at a fixed rate; when all wait for answers, requests are late, and counted so.
+pub const BENCH_CLIENTS: usize = 64;
+/// How long `bench` waits for an answer.
+pub const BENCH_TIME: Duration = Duration::from_secs(60);
+/// What `bench` sends at most before it measures: connections, caches, a model loaded on demand.
+pub const BENCH_WARM_UP: Duration = Duration::from_secs(2);
+/// How long a client of `bench` waits before it tries to connect again.
+pub const BENCH_RETRY_TIME: Duration = Duration::from_millis(100);
+/// How finely `bench` keeps a rate: about what the system's sleep can.
+pub const BENCH_PACE_TIME: Duration = Duration::from_micros(50);
+/// The highest rate of `bench`: far beyond what one machine sends.
+pub const BENCH_RATE: f64 = 1e6;
+/// The shortest and the longest time that `bench` measures.
+pub const BENCH_SHORTEST: Duration = Duration::from_millis(100);
+/// See above.
+pub const BENCH_LONGEST: Duration = Duration::from_secs(3600);
+/// Elements of a tensor that `bench` makes up.
+pub const BENCH_ELEMENTS: u64 = 16 * MIB;
 
 /// How fast bytes must move.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,11 @@
-//! The command line: `pack`, `compose`, `up`, `run`, `inspect`, and `worker` for children of these.
+//! The command line: `pack`, `compose`, `up`, `run`, `inspect`, `bench`, and `worker` for children of these.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command talks to its user by printing"
 )]
 
+mod bench;
 mod compose;
 mod inspect;
 mod pack;
@@ -73,6 +74,8 @@ enum Command {
     Run(run::Run),
     /// Show what is in a packed model, without running it
     Inspect(inspect::Inspect),
+    /// Measure how fast a server of the protocol answers
+    Bench(bench::Bench),
     #[command(hide = true)]
     Worker(worker::Worker),
 }
@@ -106,6 +109,7 @@ fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
         Command::Up(up) => up.execute(&serving()?),
         Command::Run(run) => block_on(run.execute(&serving()?)),
         Command::Inspect(inspect) => inspect.execute(),
+        Command::Bench(bench) => bench.execute(),
         Command::Worker(worker) => worker.execute(&common),
     }
 }

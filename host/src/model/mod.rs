@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod compose;
+pub mod example;
 pub mod http;
 pub mod metadata;
 pub mod on_demand;

@@ -30,10 +30,19 @@ enum Stage {
     Work,
     /// Its client takes the answer.
     Delivery(Transfer),
+    /// It is a stream, and its client has nothing to ask.
+    Pause(Instant),
 }
 
 /// One request, from its headers until the last of its answer is handed to the connection.
 pub(super) struct Ticket {
+    activity: Arc<Activity>,
+    number: u64,
+}
+
+/// The same request, for who answers it: tells when that waits for the client.
+#[derive(Clone)]
+pub(super) struct Pause {
     activity: Arc<Activity>,
     number: u64,
 }
@@ -69,6 +78,9 @@ impl Activity {
             let idle = now.saturating_duration_since(doing.idle_since);
             return (idle >= doing.patience(crowded)).then_some("it was idle");
         }
+        if crowded && doing.all_pause_since(now - limits::CROWDED_TIME) {
+            return Some("its streams were idle");
+        }
         let late =
             |stage: &Stage| matches!(stage, Stage::Delivery(transfer) if transfer.due() <= now);
         let late = doing.requests.values().any(late);
@@ -91,17 +103,54 @@ impl Doing {
     }
 }
 
+impl Doing {
+    /// Whether all requests are streams that have waited for their client since then.
+    fn all_pause_since(&self, then: Instant) -> bool {
+        let mut stages = self.requests.values();
+        stages.all(|stage| matches!(stage, Stage::Pause(since) if *since <= then))
+    }
+}
+
+impl Pause {
+    /// From now on the stream waits for its client.
+    pub(super) fn begin(&self) {
+        self.set(Stage::Pause(Instant::now()));
+    }
+
+    /// Its client has sent something.
+    pub(super) fn end(&self) {
+        self.set(Stage::Work);
+    }
+
+    fn set(&self, stage: Stage) {
+        if let Some(now) = self.activity.lock().requests.get_mut(&self.number) {
+            *now = stage;
+        }
+    }
+}
+
 impl Ticket {
+    /// For who answers the request.
+    pub(super) fn pause(&self) -> Pause {
+        Pause {
+            activity: Arc::clone(&self.activity),
+            number: self.number,
+        }
+    }
+
     /// The answer is there: from now on its client has to take it.
     pub(super) fn deliver(&self) {
         let delivery = Stage::Delivery(Transfer::new(limits::ANSWER_PACE));
         self.activity.lock().requests.insert(self.number, delivery);
     }
 
-    /// There is no more of the answer yet: its client has taken all there is.
+    /// There is no more of the answer yet: its client has taken all there is. A stream may have said
+    /// meanwhile that it waits for its client.
     pub(super) fn work(&self) {
         let mut doing = self.activity.lock();
-        doing.requests.insert(self.number, Stage::Work);
+        if let Some(stage @ Stage::Delivery(_)) = doing.requests.get_mut(&self.number) {
+            *stage = Stage::Work;
+        }
     }
 
     /// So many bytes more of the answer were taken.

@@ -30,21 +30,21 @@ impl AsRef<[u8]> for Reserved {
     }
 }
 
-/// 200 with a model's answer. Of the request's memory it keeps only what it needs itself: a client
-/// that takes its time holds that, and not a whole request.
-pub(super) fn of_model(
-    content_type: HeaderValue,
-    mut bytes: Vec<u8>,
-    memory: Arc<Memory>,
-) -> Response {
+/// 200 with a model's answer.
+pub(super) fn of_model(content_type: HeaderValue, bytes: Vec<u8>, memory: Arc<Memory>) -> Response {
+    with_type(StatusCode::OK, content_type, reserved(bytes, memory))
+}
+
+/// A model's answer. Of the request's memory it keeps only what it needs itself: a client that takes
+/// its time holds that, and not a whole request.
+pub(super) fn reserved(mut bytes: Vec<u8>, memory: Arc<Memory>) -> Bytes {
     bytes.shrink_to_fit();
     let size = limits::Bytes(bytes.len() as u64);
     let memory = shrink(memory, size);
-    let bytes = Bytes::from_owner(Reserved {
+    Bytes::from_owner(Reserved {
         bytes,
         _memory: memory,
-    });
-    with_type(StatusCode::OK, content_type, bytes)
+    })
 }
 
 /// By now the instance is gone, so nobody else has this memory. If somebody has, it all stays.

@@ -78,8 +78,10 @@ impl Connection {
         let activity = Activity::new();
         let (router, requests) = (self.router.clone(), Arc::clone(&activity));
         let service = service_fn(move |mut request: Request<Incoming>| {
+            let ticket = requests.begin();
             client.map(|client| request.extensions_mut().insert(client));
-            let (ticket, answer) = (requests.begin(), router.clone().oneshot(request));
+            request.extensions_mut().insert(ticket.pause());
+            let answer = router.clone().oneshot(request);
             async move {
                 let answer = answer.await?;
                 Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, ticket)))

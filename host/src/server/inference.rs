@@ -56,6 +56,11 @@ impl Inference {
         self.deadline
     }
 
+    /// The client wants the answer until then, if that is earlier.
+    pub(super) fn give_up_at(&mut self, until: Instant) {
+        self.deadline = self.deadline.min(until);
+    }
+
     /// Waits for a permit.
     pub(super) async fn admit(&self, state: &State) -> Result<Permit, RequestError> {
         let (gate, tenant) = (&self.model.gate, &self.model.tenant.name);

@@ -13,7 +13,9 @@ mod coding;
 mod connection;
 mod delivery;
 mod descriptors;
+mod docs;
 mod function;
+mod grpc;
 mod inference;
 mod pace;
 pub mod repository;
@@ -24,9 +26,11 @@ mod spin;
 pub mod state;
 mod streaming;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use hyper_util::server::graceful::GracefulShutdown;
@@ -41,7 +45,7 @@ use state::State;
 /// A bound socket with what answers on it.
 pub struct Server {
     /// Of no runtime yet: the one that serves starts behind the wall.
-    listener: StdListener,
+    listeners: Vec<StdListener>,
     state: Arc<State>,
     connections: Arc<Semaphore>,
 }
@@ -70,26 +74,40 @@ impl Server {
     /// # Errors
     /// The address is in use, or not ours.
     pub fn bind(address: SocketAddr, state: Arc<State>) -> Result<Self, BindError> {
-        let listener = listen(address)
-            .and_then(TcpListener::into_std)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => BindError::InUse(address),
-                _ => BindError::Other { address, source },
-            })?;
+        let listeners = vec![bind(address)?];
         let connections = Arc::new(Semaphore::new(descriptors::connections()));
         Ok(Self {
-            listener,
+            listeners,
             state,
             connections,
         })
     }
 
-    /// Where the server listens.
+    /// Listens at one more address; the same is served there.
+    ///
+    /// # Errors
+    /// The address is in use, or not ours.
+    pub fn listen_at(&mut self, address: SocketAddr) -> Result<(), BindError> {
+        self.listeners.push(bind(address)?);
+        Ok(())
+    }
+
+    /// Where the server listens, first of all.
     ///
     /// # Errors
     /// The operating system does not say.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        let first = self.listeners.first();
+        first.ok_or(io::ErrorKind::NotConnected)?.local_addr()
+    }
+
+    /// Where it listens beside that.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn other_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let others = self.listeners.iter().skip(1);
+        others.map(StdListener::local_addr).collect()
     }
 
     /// Serves until `stop`, then drains: takes the connections that the system has accepted
@@ -100,11 +118,12 @@ impl Server {
     /// The runtime has no place for the listener.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<bool> {
         let Self {
-            listener,
+            listeners,
             state,
             connections,
         } = self;
-        let listener = TcpListener::from_std(listener)?;
+        let listeners = listeners.into_iter().map(TcpListener::from_std);
+        let listeners: Vec<_> = listeners.collect::<io::Result<_>>()?;
         let open = GracefulShutdown::new();
         let router = routes::router(Arc::clone(&state));
         let connection = Connection::new(router, Arc::clone(&connections));
@@ -113,17 +132,17 @@ impl Server {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                (stream, permit) = accept(&listener, &connections) => connection.spawn(stream, permit, &open),
+                (stream, permit) = accept(&listeners, &connections) => connection.spawn(stream, permit, &open),
             }
         }
         // From here on each answer asks its client to close the connection: to close one that
         // seems idle could lose a request that is on its way.
         state.readiness.stop();
         let moment = Duration::from_millis(1);
-        while let Ok((stream, permit)) = timeout(moment, accept(&listener, &connections)).await {
+        while let Ok((stream, permit)) = timeout(moment, accept(&listeners, &connections)).await {
             connection.spawn(stream, permit, &open);
         }
-        drop(listener);
+        drop(listeners);
         let lingering = Instant::now() + limits::LINGER_TIME;
         while open.count() > 0 && Instant::now() < lingering {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -134,7 +153,7 @@ impl Server {
 
 /// The next connection, once there is a permit for it.
 async fn accept(
-    listener: &TcpListener,
+    listeners: &[TcpListener],
     connections: &Arc<Semaphore>,
 ) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
@@ -142,11 +161,31 @@ async fn accept(
             // The semaphore is never closed.
             return std::future::pending().await;
         };
-        match listener.accept().await {
+        match next(listeners).await {
             Ok((stream, _)) => return (stream, permit),
             Err(error) => back_off(&error).await,
         }
     }
+}
+
+/// The next connection of any listener. Dropping the future loses none.
+async fn next(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        let mut polled = listeners
+            .iter()
+            .map(|listener| listener.poll_accept(context));
+        // Those behind it are not asked: what they accepted would be lost.
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+fn bind(address: SocketAddr) -> Result<StdListener, BindError> {
+    let listener = listen(address).and_then(TcpListener::into_std);
+    listener.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        _ => BindError::Other { address, source },
+    })
 }
 
 /// As `TcpListener::bind` does, but clients that connect all at once are not turned away.

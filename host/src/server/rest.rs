@@ -226,7 +226,7 @@ impl Wishes {
 }
 
 /// Work on so many bytes, off the network threads if they are many.
-fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+pub(super) fn heavy<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     match bytes < limits::HEAVY_BODY_BYTES {
         true => work(),
         false => away(work),

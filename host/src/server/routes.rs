@@ -18,7 +18,9 @@ use hyper::{Method, StatusCode, Version};
 use serde_json::json;
 
 use super::application::{Application, Target};
+use super::docs;
 use super::function;
+use super::grpc;
 use super::repository;
 use super::rest::{self, Kind};
 use super::state::State;
@@ -32,6 +34,9 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/healthz", only_get(live))
         .route("/readyz", only_get(ready))
         .route("/metrics", only_get(metrics))
+        .route("/openapi.json", only_get(openapi))
+        .route("/docs", only_get_file())
+        .route("/docs/{file}", only_get_file())
         .fallback(protocol)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&state),
@@ -51,7 +56,7 @@ const WELL_KNOWN: &str = "/.well-known/spin/";
 
 /// Whether a route would lead where requests never come.
 pub fn is_reserved(route: &str) -> bool {
-    RESERVED.contains(&route) || route.starts_with(WELL_KNOWN)
+    RESERVED.contains(&route) || route.starts_with(WELL_KNOWN) || grpc::is_service(route)
 }
 
 /// What a manifest routes goes there, before the paths of the protocol: as it would under Spin.
@@ -62,6 +67,9 @@ async fn manifest_first(Shared(state): App, mut request: Request, next: Next) ->
     }
     if RESERVED.contains(&path.as_str()) {
         return next.run(request).await;
+    }
+    if grpc::is_service(&path) && grpc::is_spoken(&request) {
+        return grpc::answer(state, request).await;
     }
     let Some(matched) = state.application.routes.find(&path) else {
         return next.run(request).await;
@@ -110,6 +118,9 @@ type App = Shared<Arc<State>>;
 
 /// The paths of the protocol.
 async fn protocol(Shared(state): App, request: Request) -> Response {
+    if grpc::is_spoken(&request) {
+        return grpc::answer(state, request).await;
+    }
     let path = request.uri().path();
     let Some(endpoint) = Endpoint::parse(path) else {
         return refuse(&state, &Refusal::unknown_path(path).into());
@@ -121,7 +132,7 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
         return response;
     }
     match endpoint {
-        Endpoint::Server => server_metadata(&state),
+        Endpoint::Server => answer::json(&server_metadata(&state)),
         Endpoint::Live => live(Shared(state)).await,
         Endpoint::Ready => ready(Shared(state)).await,
         Endpoint::Models => models(&state),
@@ -137,7 +148,9 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
         } => {
             let version = version.as_deref();
             match call {
-                Call::Describe => with_model(&state, &name, version, describe),
+                Call::Describe => with_model(&state, &name, version, |model| {
+                    answer::json(&model_metadata(model))
+                }),
                 Call::Ready => with_model(&state, &name, version, model_ready),
                 Call::Config => with_model(&state, &name, version, config),
                 Call::Statistics => {
@@ -191,6 +204,19 @@ async fn metrics(Shared(state): App) -> Response {
     )
 }
 
+async fn openapi(Shared(state): App) -> Response {
+    docs::openapi(&state)
+}
+
+fn only_get_file() -> MethodRouter<Arc<State>> {
+    get(page).fallback(wrong_method)
+}
+
+async fn page(Shared(state): App, request: Request) -> Response {
+    let path = request.uri().path();
+    docs::file(path).unwrap_or_else(|| refuse(&state, &Refusal::unknown_path(path).into()))
+}
+
 /// What of the protocol is there beside its core, by the names that it gives.
 const EXTENSIONS: [&str; 5] = [
     "binary_tensor_data",
@@ -200,14 +226,15 @@ const EXTENSIONS: [&str; 5] = [
     "statistics",
 ];
 
-fn server_metadata(state: &State) -> Response {
+/// What the server is.
+pub(super) fn server_metadata(state: &State) -> ServerMetadata {
     let repository = state.repository.get().map(|_| "model_repository");
     let extensions = EXTENSIONS.into_iter().chain(repository);
-    answer::json(&ServerMetadata {
+    ServerMetadata {
         name: "glovebox".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         extensions: extensions.map(str::to_owned).collect(),
-    })
+    }
 }
 
 fn all_statistics(state: &State) -> Response {
@@ -273,7 +300,8 @@ pub(super) fn refuse(state: &State, error: &RequestError) -> Response {
     response
 }
 
-fn describe(model: &Model) -> Response {
+/// What a model is.
+pub(super) fn model_metadata(model: &Model) -> ModelMetadata {
     let metadata = model.metadata.as_ref();
     let properties = [
         (
@@ -288,10 +316,5 @@ fn describe(model: &Model) -> Response {
     let properties = properties.into_iter();
     let properties = properties.filter_map(|(key, value)| Some((key.to_owned(), value?)));
     let (name, version) = (&model.name, model.version());
-    answer::json(&ModelMetadata::describe(
-        name,
-        version,
-        &model.signature,
-        properties,
-    ))
+    ModelMetadata::describe(name, version, &model.signature, properties)
 }

@@ -1,7 +1,9 @@
 //! What all requests share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
 
 use super::application::Application;
 use super::repository::Token;
@@ -79,18 +81,25 @@ fn gates<'a>(
 /// Ready from the start until draining begins.
 #[derive(Default)]
 pub struct Readiness {
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
 }
 
 impl Readiness {
     /// Says that no new traffic should come.
     pub fn stop(&self) {
-        self.draining.store(true, Relaxed);
+        self.draining.send_replace(true);
     }
 
     /// Whether new traffic may come.
     pub fn is_ready(&self) -> bool {
-        !self.draining.load(Relaxed)
+        !*self.draining.borrow()
+    }
+
+    /// Waits until no new traffic may come.
+    pub async fn stopped(&self) {
+        let mut draining = self.draining.subscribe();
+        // The sender lives as long as this.
+        let _ = draining.wait_for(|draining| *draining).await;
     }
 }
 

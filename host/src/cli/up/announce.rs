@@ -1,19 +1,23 @@
 //! What `up` says when it starts to serve: its address, its routes, its limits, its wall.
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 
 use crate::harden::{Door, Hosts, Layer, Wall};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::model::http::HttpFunction;
+use crate::server::Server;
 use crate::server::application::{Application, Target};
 use crate::server::state::State;
 use crate::text;
 
 /// Prints it; the paths of the host come last.
-pub(super) fn announce(address: SocketAddr, state: &State, wall: &Wall, door: &Door) {
-    println!("serving http://{address}");
+pub(super) fn announce(server: &Server, state: &State, wall: &Wall, door: &Door) -> io::Result<()> {
+    println!("serving http://{}", server.address()?);
+    for address in server.other_addresses()? {
+        println!("and http://{address}");
+    }
     let models = state.registry.iter();
     let (loaded, on_demand): (Vec<_>, Vec<_>) =
         models.partition(|model| model.shared_memory().is_none());
@@ -27,7 +31,11 @@ pub(super) fn announce(address: SocketAddr, state: &State, wall: &Wall, door: &D
     println!("\nmemory budget {}", state.admission.memory().total());
     about_wall(wall);
     about_door(door);
-    println!("\n  GET  /v2  /v2/health/live  /v2/health/ready  /healthz  /readyz  /metrics");
+    println!("\n  gRPC inference.GRPCInferenceService  grpc.health.v1.Health");
+    println!(
+        "  GET  /v2  /v2/health/live  /v2/health/ready  /docs  /openapi.json  /healthz  /readyz  /metrics"
+    );
+    Ok(())
 }
 
 /// There may be thousands, and `GET /v2/models` lists them.

@@ -34,6 +34,9 @@ pub(super) struct Up {
     /// Where to listen; port 0 means any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
+    /// One more address, for clients that expect gRPC at a port of its own; both ports speak both
+    #[arg(long, value_name = "ADDRESS")]
+    grpc_listen: Option<SocketAddr>,
     /// Run the manifest's build commands first
     #[arg(long)]
     build: bool,
@@ -77,7 +80,10 @@ impl Up {
         // Loading needs what serving does not: files, processes, executable memory.
         let (Loaded { state, door }, server) = block_on(async {
             let loaded = self.load(deployer).await?;
-            let server = Server::bind(self.listen, Arc::clone(&loaded.state))?;
+            let mut server = Server::bind(self.listen, Arc::clone(&loaded.state))?;
+            if let Some(address) = self.grpc_listen {
+                server.listen_at(address)?;
+            }
             Ok((loaded, server))
         })?;
         if let Some(token) = token {
@@ -93,7 +99,7 @@ impl Up {
         deployer.sandbox.restart(runtime.handle())?;
         let wall = self.close(wall, &door)?;
         state.metrics.hardening(&wall);
-        announce::announce(server.address()?, &state, &wall, &door);
+        announce::announce(&server, &state, &wall, &door)?;
         runtime.block_on(serve(server))
     }
 

@@ -1,0 +1,150 @@
+//! The description of the REST paths is true, and its page is safe.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::client::Client;
+use crate::harness::files::{Manifest, digits, manifest, temporary, wine};
+use crate::harness::host::Host;
+use crate::harness::python;
+
+/// Paths that are described and not there yet, as a pattern for schemathesis and for this file.
+const NOT_YET: &str = "/stats$|/config$|/repository/";
+
+fn is_not_yet(path: &str) -> bool {
+    let mut parts = NOT_YET.split('|').filter(|part| !part.is_empty());
+    parts.any(|part| match part.strip_suffix('$') {
+        Some(end) => path.ends_with(end),
+        None => path.contains(part),
+    })
+}
+
+fn both() -> Host {
+    let models = [("digits", digits(), ""), ("wine", wine(), "")];
+    Manifest::new(&manifest(&models)).up().serve()
+}
+
+fn description(client: &Client) -> Value {
+    client.get("/openapi.json").ok()
+}
+
+/// Runs a program of the Python environment in a folder of its own.
+#[track_caller]
+fn run(program: &str, args: &[&str]) {
+    let python = python::with("description", "clients/description.txt");
+    let dir = temporary();
+    let program = python
+        .parent()
+        .map_or_else(|| program.into(), |bin: &Path| bin.join(program));
+    let mut command = Command::new(program);
+    let output = command.args(args).current_dir(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{log}");
+}
+
+#[test]
+fn the_description_is_one_of_openapi_and_has_the_paths_of_the_host() {
+    let host = both();
+    let description = description(&host.client());
+    assert_eq!(description["openapi"], "3.1.1");
+    assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let client = host.client();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        if is_not_yet(path) {
+            continue;
+        }
+        let path = path.replace("{model}", "digits").replace("{version}", "1");
+        if methods.get("get").is_some() {
+            assert_eq!(client.get(&path).status, 200, "{path}");
+        } else {
+            assert_eq!(client.get(&path).status, 405, "{path}");
+        }
+    }
+    let dir = temporary();
+    let file = dir.path().join("openapi.json");
+    fs::write(&file, description.to_string()).unwrap();
+    run("openapi-spec-validator", &[file.to_str().unwrap()]);
+}
+
+#[test]
+fn each_model_has_an_example_that_it_answers() {
+    let host = both();
+    let description = description(&host.client());
+    for path in [
+        "/v2/models/{model}/infer",
+        "/v2/models/{model}/versions/{version}/infer",
+    ] {
+        let body = &description["paths"][path]["post"]["requestBody"];
+        let examples = body["content"]["application/json"]["examples"]
+            .as_object()
+            .unwrap();
+        assert_eq!(examples.keys().collect::<Vec<_>>(), ["digits", "wine"]);
+        for (model, example) in examples {
+            host.client().infer(model, &example["value"]).ok();
+        }
+    }
+}
+
+#[test]
+fn every_answer_is_as_described() {
+    let host = both();
+    let url = format!("http://{}/openapi.json", host.client().address);
+    // Names of models are made up, so that a request is right does not mean that it is answered.
+    let known = [
+        "--exclude-checks",
+        "positive_data_acceptance,unsupported_method",
+    ];
+    let bounds = [
+        "--seed",
+        "1",
+        "--max-examples",
+        "10",
+        "--phases",
+        "examples,coverage,fuzzing",
+    ];
+    let quiet = ["--warnings", "off", "--no-color"];
+    let mut args = [&["run", &url][..], &bounds, &known, &quiet].concat();
+    if !NOT_YET.is_empty() {
+        args.extend(["--exclude-path-regex", NOT_YET]);
+    }
+    run("st", &args);
+}
+
+#[test]
+fn the_page_loads_nothing_from_elsewhere() {
+    let host = both();
+    let client = host.client();
+    for (path, content_type) in [
+        ("/docs", "text/html; charset=utf-8"),
+        ("/docs/docs.css", "text/css; charset=utf-8"),
+        ("/docs/docs.js", "text/javascript; charset=utf-8"),
+    ] {
+        let answer = client.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("content-type"), content_type);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        let text = answer.text();
+        for elsewhere in [
+            "http://",
+            "https://",
+            "//cdn",
+            "url(",
+            "innerHTML",
+            " style=",
+            " onclick=",
+        ] {
+            assert!(!text.contains(elsewhere), "{path} has {elsewhere}");
+        }
+    }
+    client.get("/docs/other.js").error(404, "unknown_path");
+    client
+        .post("/docs", "text/plain", b"")
+        .error(405, "method_not_allowed");
+}

@@ -1,0 +1,764 @@
+//! gRPC: every method, tensors in both forms, errors with their codes, and what hostile clients send.
+
+use std::time::{Duration, Instant};
+
+use glovebox_grpc::health::health_check_response::ServingStatus;
+use glovebox_grpc::health::{HealthCheckRequest, HealthCheckResponse};
+use glovebox_grpc::inference::model_infer_request::InferRequestedOutputTensor;
+use glovebox_grpc::inference::{
+    InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelInferResponse,
+    ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
+    ModelStatisticsRequest, ModelStreamInferResponse, RepositoryIndexRequest, ServerLiveRequest,
+    ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
+    ServerReadyResponse, SystemSharedMemoryStatusRequest,
+};
+use prost::Message;
+use serde_json::json;
+
+use crate::harness::client::Client;
+use crate::harness::files::{Manifest, digits, expected, manifest, temporary, wine};
+use crate::harness::grpc::{
+    Grpc, digits_raw, digits_typed, floats, frame, frame_gzip, frame_of, input, path, text, to,
+};
+use crate::harness::host::Host;
+use crate::harness::hostile::settles;
+use crate::harness::{bodies, guest};
+
+/// The numbers of gRPC's statuses.
+const UNKNOWN: u32 = 2;
+const INVALID: u32 = 3;
+const DEADLINE: u32 = 4;
+const NOT_FOUND: u32 = 5;
+const EXHAUSTED: u32 = 8;
+const UNIMPLEMENTED: u32 = 12;
+const UNAVAILABLE: u32 = 14;
+const INFER: &str = "ModelInfer";
+const STREAM: &str = "ModelStreamInfer";
+
+fn both() -> Host {
+    let models = [("digits", digits(), ""), ("wine", wine(), "")];
+    Manifest::new(&manifest(&models)).up().serve()
+}
+
+/// A host with one component of `guest.rs`.
+fn one(component: &[u8], limits: &str) -> Host {
+    let dir = temporary();
+    let file = dir.path().join("guest.wasm");
+    std::fs::write(&file, component).unwrap();
+    Manifest::new(&manifest(&[("guest", &file, limits)]))
+        .up()
+        .serve()
+}
+
+/// Nobody holds any memory.
+#[track_caller]
+fn idle(client: &Client) {
+    settles("memory", || {
+        let held = client.metric("glovebox_memory_reserved_bytes");
+        (held > 0.0).then(|| format!("{held} bytes are reserved"))
+    });
+}
+
+fn pixels() -> Vec<f32> {
+    (0..64).map(|pixel| pixel as f32 / 64.0).collect()
+}
+
+#[test]
+fn the_server_and_its_models_say_what_they_are() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let live: ServerLiveResponse = grpc.ok("ServerLive", &ServerLiveRequest {});
+    assert!(live.live);
+    let ready: ServerReadyResponse = grpc.ok("ServerReady", &ServerReadyRequest {});
+    assert!(ready.ready);
+    let server: ServerMetadataResponse = grpc.ok("ServerMetadata", &ServerMetadataRequest {});
+    let rest = host.client().get("/v2").ok();
+    assert_eq!(rest["name"], server.name);
+    assert_eq!(rest["version"], server.version);
+    assert_eq!(rest["extensions"], json!(server.extensions));
+    let metadata = |version: &str| ModelMetadataRequest {
+        name: "digits".into(),
+        version: version.into(),
+    };
+    for version in ["", "1"] {
+        let model: ModelMetadataResponse = grpc.ok("ModelMetadata", &metadata(version));
+        assert_eq!(model.name, "digits");
+        assert_eq!(model.versions, ["1"]);
+        assert_eq!(model.platform, "onnx_onnxv1");
+        assert_eq!(model.inputs[0].name, "image");
+        assert_eq!(model.inputs[0].datatype, "FP32");
+        assert_eq!(model.inputs[0].shape, [-1, 1, 8, 8]);
+        assert_eq!(model.outputs[0].shape, [-1, 10]);
+    }
+    let error = grpc.call("ModelMetadata", &metadata("2"));
+    assert!(error.error(NOT_FOUND, "unknown_model").contains("version"));
+}
+
+#[test]
+fn a_model_is_ready_if_it_is_here() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    for (name, version, ready) in [
+        ("wine", "", true),
+        ("wine", "2", false),
+        ("beer", "", false),
+    ] {
+        let (name, version) = (name.into(), version.into());
+        let request = ModelReadyRequest { name, version };
+        let answer: ModelReadyResponse = grpc.ok("ModelReady", &request);
+        assert_eq!(answer.ready, ready, "{request:?}");
+    }
+}
+
+#[test]
+fn answers_are_those_of_rest_whatever_the_form_of_the_tensors() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let request = json!({ "inputs": [
+        { "name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": pixels() },
+    ] });
+    let rest = host.client().infer("digits", &request).ok();
+    let rest: Vec<f32> = serde_json::from_value(rest["outputs"][0]["data"].clone()).unwrap();
+    let typed = grpc.infer(&digits_typed(&pixels()));
+    let raw = grpc.infer(&digits_raw(&pixels()));
+    assert_eq!(typed, raw);
+    assert_eq!(floats(&raw), rest);
+    assert_eq!(
+        (raw.model_name.as_str(), raw.model_version.as_str()),
+        ("digits", "1")
+    );
+    assert_eq!(raw.outputs[0].name, "scores");
+    assert_eq!(raw.outputs[0].datatype, "FP32");
+    assert_eq!(raw.outputs[0].shape, [1, 10]);
+    assert_eq!(raw.outputs[0].contents, None);
+    assert!(!expected("digits").is_empty());
+}
+
+#[test]
+fn an_answer_repeats_the_id_and_has_what_was_asked_for() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let mut request = digits_raw(&pixels());
+    assert_eq!(grpc.infer(&request).id, "");
+    request.id = "mine ✓".into();
+    request.model_version = "1".into();
+    request
+        .parameters
+        .insert("note".into(), text("kept by nobody"));
+    request.outputs = vec![InferRequestedOutputTensor {
+        name: "scores".into(),
+        ..Default::default()
+    }];
+    let answer = grpc.infer(&request);
+    assert_eq!(answer.id, "mine ✓");
+    assert_eq!(answer.outputs.len(), 1);
+    request.outputs[0].name = "colour".into();
+    let error = grpc.call(INFER, &request).error(INVALID, "invalid_request");
+    assert!(error.contains("colour"), "{error}");
+    request.outputs[0].name = "scores".into();
+    request.outputs[0]
+        .parameters
+        .insert("classification".into(), text("3"));
+    let error = grpc.call(INFER, &request).error(INVALID, "invalid_request");
+    assert!(error.contains("classification"), "{error}");
+}
+
+/// A typed list of one datatype for a tensor of two elements.
+fn lists() -> Vec<(&'static str, InferTensorContents)> {
+    let list = InferTensorContents::default;
+    vec![
+        (
+            "BOOL",
+            InferTensorContents {
+                bool_contents: vec![true, false],
+                ..list()
+            },
+        ),
+        (
+            "INT8",
+            InferTensorContents {
+                int_contents: vec![-128, 127],
+                ..list()
+            },
+        ),
+        (
+            "INT16",
+            InferTensorContents {
+                int_contents: vec![-32768, 32767],
+                ..list()
+            },
+        ),
+        (
+            "INT32",
+            InferTensorContents {
+                int_contents: vec![i32::MIN, i32::MAX],
+                ..list()
+            },
+        ),
+        (
+            "INT64",
+            InferTensorContents {
+                int64_contents: vec![i64::MIN, i64::MAX],
+                ..list()
+            },
+        ),
+        (
+            "UINT8",
+            InferTensorContents {
+                uint_contents: vec![0, 255],
+                ..list()
+            },
+        ),
+        (
+            "UINT16",
+            InferTensorContents {
+                uint_contents: vec![0, 65535],
+                ..list()
+            },
+        ),
+        (
+            "UINT32",
+            InferTensorContents {
+                uint_contents: vec![0, u32::MAX],
+                ..list()
+            },
+        ),
+        (
+            "UINT64",
+            InferTensorContents {
+                uint64_contents: vec![0, u64::MAX],
+                ..list()
+            },
+        ),
+        (
+            "FP32",
+            InferTensorContents {
+                fp32_contents: vec![0.5, -1.0],
+                ..list()
+            },
+        ),
+        (
+            "FP64",
+            InferTensorContents {
+                fp64_contents: vec![0.5, -1.0],
+                ..list()
+            },
+        ),
+        (
+            "BYTES",
+            InferTensorContents {
+                bytes_contents: vec![vec![1].into(), vec![].into()],
+                ..list()
+            },
+        ),
+    ]
+}
+
+/// A request whose one tensor is whole, but not what the model takes: how far it has come is seen in
+/// what is said against it.
+fn request_of(datatype: &str, contents: Option<InferTensorContents>) -> ModelInferRequest {
+    let mut tensor = input("image", datatype, &[2]);
+    tensor.contents = contents;
+    ModelInferRequest {
+        inputs: vec![tensor],
+        ..to("digits")
+    }
+}
+
+#[test]
+fn all_datatypes_are_read_from_their_lists_and_from_no_other() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    for (datatype, contents) in lists() {
+        let error = grpc.call(INFER, &request_of(datatype, Some(contents)));
+        let error = error.error(INVALID, "invalid_request");
+        let expected = match datatype {
+            "FP32" => "found [2]",
+            _ => "expected datatype FP32",
+        };
+        assert!(error.contains(expected), "{datatype}: {error}");
+        for (other, contents) in lists() {
+            let error = grpc.call(INFER, &request_of(datatype, Some(contents.clone())));
+            let error = error.error(INVALID, "invalid_request");
+            // Three datatypes share a list, and not all of its numbers are theirs.
+            let is_read = error.contains(expected);
+            let shares = [
+                contents.int_contents.is_empty(),
+                contents.uint_contents.is_empty(),
+            ];
+            let same = other == datatype || !(shares[0] && shares[1]);
+            assert!(same || !is_read, "{datatype} from {other}: {error}");
+        }
+    }
+    for datatype in ["FP16", "BF16"] {
+        let error = grpc.call(INFER, &request_of(datatype, Some(Default::default())));
+        let error = error.error(INVALID, "invalid_request");
+        assert!(error.contains("raw_input_contents"), "{error}");
+        let mut request = request_of(datatype, None);
+        request.raw_input_contents = vec![vec![0; 4].into()];
+        let error = grpc.call(INFER, &request).error(INVALID, "invalid_request");
+        assert!(error.contains("expected datatype FP32"), "{error}");
+    }
+}
+
+#[test]
+fn a_number_that_its_datatype_does_not_hold_is_named() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let contents = InferTensorContents {
+        int_contents: vec![1, -129],
+        ..Default::default()
+    };
+    let error = grpc.call(INFER, &request_of("INT8", Some(contents)));
+    let error = error.error(INVALID, "invalid_request");
+    assert!(error.contains("element 1: -129 is no INT8"), "{error}");
+}
+
+#[test]
+fn raw_and_typed_contents_do_not_mix() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let invalid = |request: &ModelInferRequest, said: &str| {
+        let error = grpc.call(INFER, request).error(INVALID, "invalid_request");
+        assert!(error.contains(said), "{error}");
+    };
+    let mut mixed = digits_typed(&pixels());
+    mixed.raw_input_contents = digits_raw(&pixels()).raw_input_contents;
+    invalid(&mixed, "use one of them");
+    let mut many = digits_raw(&pixels());
+    many.raw_input_contents.push(vec![0].into());
+    invalid(&many, "2 entries for 1 inputs");
+    invalid(&digits_raw(&pixels()[..63]), "found 252 bytes");
+    invalid(&digits_typed(&pixels()[..63]), "found 252 bytes");
+    let more = [pixels(), vec![0.0]].concat();
+    invalid(&digits_typed(&more), "more elements than its shape");
+    let mut negative = digits_raw(&pixels());
+    negative.inputs[0].shape[0] = -1;
+    invalid(&negative, "dimension -1 is negative");
+    let mut region = digits_raw(&pixels());
+    region.inputs[0]
+        .parameters
+        .insert("shared_memory_region".into(), text("mine"));
+    invalid(&region, "shared memory is not offered");
+    invalid(&to("digits"), "is missing");
+}
+
+#[test]
+fn errors_have_the_codes_of_rest() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let unknown = grpc.call(INFER, &to("nobody"));
+    assert!(unknown.error(NOT_FOUND, "unknown_model").contains("nobody"));
+    let nameless = grpc.call(INFER, &to(""));
+    nameless.error(NOT_FOUND, "unknown_model");
+    let empty = grpc.send(&path(INFER), &[], Vec::new());
+    empty.error(INVALID, "invalid_request");
+    for (method, message) in [
+        (
+            "ModelStatistics",
+            ModelStatisticsRequest::default().encode_to_vec(),
+        ),
+        ("ModelConfig", ModelConfigRequest::default().encode_to_vec()),
+        (
+            "RepositoryIndex",
+            RepositoryIndexRequest::default().encode_to_vec(),
+        ),
+        (
+            "SystemSharedMemoryStatus",
+            SystemSharedMemoryStatusRequest::default().encode_to_vec(),
+        ),
+        ("Guess", Vec::new()),
+    ] {
+        let reply = grpc.send(&path(method), &[], frame(&message));
+        reply.error(UNIMPLEMENTED, "unsupported");
+    }
+    for path in [
+        "/inference.Other/ModelInfer",
+        "/x",
+        "/inference.GRPCInferenceService",
+    ] {
+        let reply = grpc.send(path, &[], frame(&[]));
+        assert_eq!(reply.code(), UNIMPLEMENTED, "{path}");
+    }
+}
+
+#[test]
+fn what_a_guest_does_wrong_has_its_code() {
+    for (body, limits, status, code) in [
+        (bodies::TRAP, "", UNKNOWN, "trap"),
+        (bodies::FAIL, "", UNKNOWN, "model_failed"),
+        (bodies::GROW, "memory = \"16MiB\"", UNKNOWN, "memory_limit"),
+        (bodies::SPIN, "cpu = \"50ms\"", DEADLINE, "cpu_limit"),
+        (bodies::SPIN, "timeout = \"200ms\"", DEADLINE, "timeout"),
+    ] {
+        let host = one(&guest::component(body), limits);
+        let grpc = Grpc::connect(&host.client());
+        grpc.call(INFER, &to("guest")).error(status, code);
+        assert_eq!(host.client().requests("guest", code), 1.0);
+    }
+}
+
+#[test]
+fn the_deadline_of_a_client_shortens_that_of_the_model() {
+    let host = one(
+        &guest::component(bodies::SPIN),
+        "cpu = \"20s\"\ntimeout = \"20s\"",
+    );
+    let grpc = Grpc::connect(&host.client());
+    let begin = Instant::now();
+    let message = frame(&to("guest").encode_to_vec());
+    let reply = grpc.send(&path(INFER), &[("grpc-timeout", "300m")], message.clone());
+    reply.error(DEADLINE, "timeout");
+    let taken = begin.elapsed();
+    assert!((300..5000).contains(&taken.as_millis()), "{taken:?}");
+    for wrong in ["300", "m", "123456789m", "3 m", "-3m"] {
+        let reply = grpc.send(&path(INFER), &[("grpc-timeout", wrong)], message.clone());
+        reply.error(INVALID, "invalid_request");
+    }
+    idle(&host.client());
+}
+
+#[test]
+fn a_client_cannot_make_a_model_s_timeout_longer() {
+    let host = one(&guest::component(bodies::SPIN), "timeout = \"200ms\"");
+    let grpc = Grpc::connect(&host.client());
+    let message = frame(&to("guest").encode_to_vec());
+    let reply = grpc.send(&path(INFER), &[("grpc-timeout", "99999999H")], message);
+    reply.error(DEADLINE, "timeout");
+}
+
+#[test]
+fn messages_may_be_compressed_and_so_are_their_answers() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let plain = grpc.infer(&digits_raw(&pixels()));
+    let message = digits_raw(&pixels()).encode_to_vec();
+    let gzip = [("grpc-encoding", "gzip")];
+    let reply = grpc.send(&path(INFER), &gzip, frame_gzip(&message));
+    assert_eq!(reply.field("grpc-encoding"), "gzip");
+    assert_eq!(reply.ok::<ModelInferResponse>(), plain);
+    // A message of such a request may come as it is.
+    let reply = grpc.send(&path(INFER), &gzip, frame(&message));
+    assert_eq!(reply.ok::<ModelInferResponse>(), plain);
+    let reply = grpc.send(&path(INFER), &[], frame_gzip(&message));
+    reply.error(INVALID, "invalid_request");
+    let reply = grpc.send(&path(INFER), &[("grpc-encoding", "zstd")], frame(&message));
+    reply.error(UNIMPLEMENTED, "unsupported");
+    assert_eq!(reply.field("grpc-accept-encoding"), "identity,gzip,deflate");
+    let reply = grpc.send(&path(INFER), &gzip, frame_of(1, &message));
+    assert_ne!(reply.code(), 0);
+}
+
+#[test]
+fn a_message_is_taken_up_to_its_model_s_limit_and_not_a_byte_more() {
+    let models = [("digits", digits(), "body = \"64KiB\"")];
+    let host = Manifest::new(&manifest(&models)).up().serve();
+    let grpc = Grpc::connect(&host.client());
+    let mut request = digits_raw(&pixels());
+    let padding = |bytes: usize| text(&"x".repeat(bytes));
+    let with = |request: &mut ModelInferRequest, bytes: usize| {
+        request.parameters.insert("p".into(), padding(bytes));
+        request.encoded_len()
+    };
+    let most = 64 << 10;
+    let size = with(&mut request, 60_000);
+    assert_eq!(with(&mut request, 60_000 + most - size), most);
+    grpc.infer(&request);
+    assert_eq!(with(&mut request, 60_001 + most - size), most + 1);
+    grpc.call(INFER, &request).error(EXHAUSTED, "too_large");
+    // Compressed it is small, and that does not help.
+    let gzip = [("grpc-encoding", "gzip")];
+    let bomb = frame_gzip(&request.encode_to_vec());
+    assert!(bomb.len() < 4000);
+    grpc.send(&path(INFER), &gzip, bomb)
+        .error(EXHAUSTED, "too_large");
+    with(&mut request, 10_000_000);
+    let bomb = frame_gzip(&request.encode_to_vec());
+    grpc.send(&path(INFER), &gzip, bomb)
+        .error(EXHAUSTED, "too_large");
+    // What is said to come is not waited for.
+    let head = [
+        &[0, 0xff, 0xff, 0xff, 0xff][..],
+        &to("digits").encode_to_vec(),
+    ]
+    .concat();
+    // The head of field 7, which is said to be long.
+    let head = [head, vec![0x3a, 0xff, 0xff, 0xff, 0x7f], vec![0; 5000]].concat();
+    grpc.send_without_end(&path(INFER), head)
+        .error(EXHAUSTED, "too_large");
+    idle(&host.client());
+}
+
+#[test]
+fn a_list_of_small_numbers_becomes_no_larger_than_json_could() {
+    let models = [("digits", digits(), "body = \"64KiB\"")];
+    let host = Manifest::new(&manifest(&models)).up().serve();
+    let grpc = Grpc::connect(&host.client());
+    for (count, said) in [(32 << 10, "expected datatype"), ((32 << 10) + 1, "limit")] {
+        let mut tensor = input("image", "INT64", &[count]);
+        tensor.contents = Some(InferTensorContents {
+            int64_contents: vec![1; count as usize],
+            ..Default::default()
+        });
+        let request = ModelInferRequest {
+            inputs: vec![tensor],
+            ..to("digits")
+        };
+        let reply = grpc.call(INFER, &request);
+        assert_ne!(reply.code(), 0);
+        let error = reply.field("grpc-message").replace("%20", " ");
+        assert!(error.contains(said), "{count}: {error}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_message_are_refused() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let whole = digits_raw(&pixels()).encode_to_vec();
+    for cut in 1..whole.len() {
+        let reply = grpc.send(&path(INFER), &[], frame(&whole[..cut]));
+        // Where a field ends, a shorter message is a message.
+        assert!(
+            [INVALID, NOT_FOUND].contains(&reply.code()),
+            "{cut}: {reply:?}"
+        );
+    }
+    for noise in [
+        &b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"[..],
+        b"\x0a\xff",
+        b"\x00",
+        b"\x0b",
+    ] {
+        for method in [INFER, "ModelReady", "ModelMetadata"] {
+            let reply = grpc.send(&path(method), &[], frame(noise));
+            reply.error(INVALID, "invalid_request");
+        }
+    }
+    // A message that breaks off, and half the bytes before one.
+    for body in [&frame(&whole)[..50], &[0, 0, 0]] {
+        let reply = grpc.send(&path(INFER), &[], body.to_vec());
+        reply.error(INVALID, "invalid_request");
+    }
+    let reply = grpc.send(&path(INFER), &[], frame_of(7, &whole));
+    reply.error(INVALID, "invalid_request");
+    let name = [0x0a, 2, 0xff, 0xfe];
+    grpc.send(&path(INFER), &[], frame(&name))
+        .error(INVALID, "invalid_request");
+    idle(&host.client());
+}
+
+#[test]
+fn a_message_of_very_many_tensors_takes_no_memory() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let before = host.resident_bytes();
+    // Empty inputs, outputs, raw contents, parameters and dimensions: two bytes each, or little more.
+    for item in [&[0x2a, 0][..], &[0x32, 0], &[0x3a, 0], &[0x22, 3, 0x0a, 1]] {
+        let mut message = to("digits").encode_to_vec();
+        for count in 0..2_000_000_u32 {
+            message.extend(item);
+            if item.len() == 4 {
+                message.push(b'a' + (count % 26) as u8);
+            }
+        }
+        let reply = grpc.send(&path(INFER), &[], frame(&message));
+        reply.error(INVALID, "invalid_request");
+    }
+    let mut shape = input("image", "FP32", &vec![1; 2_000_000]);
+    shape.contents = None;
+    let request = ModelInferRequest {
+        inputs: vec![shape],
+        ..to("digits")
+    };
+    let error = grpc.call(INFER, &request).error(INVALID, "invalid_request");
+    assert!(error.contains("32 dimensions"), "{error}");
+    let more = host.resident_bytes().saturating_sub(before);
+    assert!(more < 128 << 20, "{more} bytes more");
+    idle(&host.client());
+}
+
+#[test]
+fn the_model_s_name_comes_first_and_only_once() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let request = digits_raw(&pixels());
+    let whole = request.encode_to_vec();
+    let (name, rest) = whole.split_at(8);
+    let behind = [rest, name].concat();
+    let reply = grpc.send(&path(INFER), &[], frame(&behind));
+    assert_ne!(reply.code(), 0, "no permit was for this model");
+    let other = to("wine").encode_to_vec();
+    let twice = [&whole[..], &other].concat();
+    let error = grpc.send(&path(INFER), &[], frame(&twice));
+    let error = error.error(INVALID, "invalid_request");
+    assert!(error.contains("once"), "{error}");
+    let long = to(&"x".repeat(100_000));
+    grpc.call(INFER, &long).error(INVALID, "invalid_request");
+}
+
+#[test]
+fn a_message_that_does_not_come_is_not_waited_for() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let half = frame(&digits_raw(&pixels()).encode_to_vec());
+    for body in [Vec::new(), half[..3].to_vec(), half[..100].to_vec()] {
+        let begin = Instant::now();
+        let reply = grpc.send_without_end(&path(INFER), body);
+        reply.error(DEADLINE, "slow_body");
+        assert!(begin.elapsed() < Duration::from_secs(15));
+    }
+    idle(&host.client());
+    grpc.infer(&digits_raw(&pixels()));
+}
+
+#[test]
+fn a_stream_answers_each_message_in_its_order() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let alone = floats(&grpc.infer(&digits_raw(&pixels())));
+    let mut body = Vec::new();
+    for count in 0..20 {
+        let mut request = digits_raw(&pixels());
+        if count % 5 == 4 {
+            request.model_name = "nobody".into();
+        }
+        request.id = count.to_string();
+        body.extend(frame(&request.encode_to_vec()));
+    }
+    let reply = grpc.send(&path(STREAM), &[], body);
+    assert_eq!(reply.code(), 0);
+    let answers: Vec<ModelStreamInferResponse> = reply.all();
+    assert_eq!(answers.len(), 20);
+    for (count, answer) in answers.iter().enumerate() {
+        if count % 5 == 4 {
+            let error = &answer.error_message;
+            assert!(error.starts_with("unknown_model: "), "{error}");
+            continue;
+        }
+        assert_eq!(answer.error_message, "");
+        let response = answer.infer_response.as_ref().unwrap();
+        assert_eq!(response.id, count.to_string());
+        assert_eq!(floats(response), alone);
+    }
+    assert_eq!(host.client().requests("digits", "ok"), 17.0);
+}
+
+#[test]
+fn a_stream_without_messages_ends_well_and_one_that_breaks_off_does_not() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    assert_eq!(grpc.send(&path(STREAM), &[], Vec::new()).code(), 0);
+    let message = frame(&digits_raw(&pixels()).encode_to_vec());
+    let body = [&message[..], &message[..70]].concat();
+    let reply = grpc.send(&path(STREAM), &[], body);
+    assert_eq!(reply.messages.len(), 1);
+    assert_eq!(reply.field("glovebox-code"), "invalid_request");
+    assert_eq!(reply.code(), INVALID);
+    let reply = grpc.send(&path(STREAM), &[("grpc-timeout", "500m")], message);
+    assert_eq!(reply.messages.len(), 1);
+}
+
+#[test]
+fn a_stream_that_waits_for_its_client_holds_nothing_and_ends_with_the_host() {
+    let host = both();
+    let client = host.client();
+    let grpc = Grpc::connect(&client);
+    let message = frame(&digits_raw(&pixels()).encode_to_vec());
+    let body = [&message[..], &message].concat();
+    let reply = grpc.watch(&path(STREAM), body, 2, || {
+        idle(&client);
+        let running = client.metric("glovebox_running_requests{model=\"digits\"}");
+        assert_eq!(running, 0.0);
+        host.signal_terminate();
+    });
+    assert_eq!(reply.messages.len(), 2);
+    reply.error(UNAVAILABLE, "overload");
+    let (status, log) = host.wait();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
+fn health_is_what_the_server_says_and_its_end_is_told() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    let check = |service: &str| {
+        let service = service.into();
+        let message = HealthCheckRequest { service }.encode_to_vec();
+        grpc.send("/grpc.health.v1.Health/Check", &[], frame(&message))
+    };
+    for service in ["", "inference.GRPCInferenceService"] {
+        let answer: HealthCheckResponse = check(service).ok();
+        assert_eq!(answer.status(), ServingStatus::Serving);
+    }
+    assert_eq!(check("inference.Other").code(), NOT_FOUND);
+    let message = HealthCheckRequest::default().encode_to_vec();
+    let watched = "/grpc.health.v1.Health/Watch";
+    let reply = grpc.watch(watched, frame(&message), 1, || host.signal_terminate());
+    let told: Vec<_> = reply.all::<HealthCheckResponse>();
+    let told: Vec<_> = told.iter().map(|answer| answer.status()).collect();
+    assert_eq!(told, [ServingStatus::Serving, ServingStatus::NotServing]);
+    assert_eq!(reply.code(), UNAVAILABLE);
+    let (status, log) = host.wait();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
+fn reflection_names_the_services() {
+    let host = both();
+    let grpc = Grpc::connect(&host.client());
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        // `list_services` is field 7, `file_containing_symbol` field 4.
+        let reply = grpc.send(&path, &[], frame(&[0x3a, 0]));
+        assert_eq!(reply.code(), 0, "{reply:?}");
+        let said = String::from_utf8_lossy(&reply.messages[0]).into_owned();
+        for service in ["inference.GRPCInferenceService", "grpc.health.v1.Health"] {
+            assert!(said.contains(service), "{said}");
+        }
+        let symbol = b"\x22\x1einference.GRPCInferenceService";
+        let reply = grpc.send(&path, &[], frame(symbol));
+        assert_eq!(reply.code(), 0, "{reply:?}");
+        let said = String::from_utf8_lossy(&reply.messages[0]).into_owned();
+        assert!(said.contains("raw_input_contents"), "{said}");
+        let begin = Instant::now();
+        grpc.send_without_end(&path, Vec::new());
+        assert!(begin.elapsed() < Duration::from_secs(15));
+    }
+}
+
+#[test]
+fn grpc_may_have_a_port_of_its_own() {
+    let up = Manifest::new(&manifest(&[("digits", digits(), "")]));
+    let host = up.up().option("--grpc-listen", "127.0.0.1:0").serve();
+    let mut lines = host.announcement.lines();
+    let own = lines.find_map(|line| line.strip_prefix("and http://"));
+    let own = Client::new(own.unwrap().parse().unwrap());
+    for client in [host.client(), own.clone()] {
+        let grpc = Grpc::connect(&client);
+        grpc.infer(&digits_raw(&pixels()));
+        assert_eq!(client.get("/v2/health/live").status, 200);
+    }
+    let taken = own.address.to_string();
+    let line = up
+        .up()
+        .option("--listen", "127.0.0.1:0")
+        .option("--grpc-listen", taken);
+    let line = line.run().refusal();
+    assert!(line.contains("in use by another process"), "{line}");
+    let (status, log) = host.terminate();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
+fn no_manifest_takes_the_paths_of_grpc() {
+    for route in [
+        "/grpc.health.v1.Health/Check",
+        "/inference.GRPCInferenceService/...",
+    ] {
+        let text = manifest(&[("wine", wine(), "")]);
+        let text = text.replace("/v2/models/wine/...", route);
+        let line = Manifest::new(&text).up().run().refusal();
+        assert!(line.contains("route"), "{line}");
+    }
+}
