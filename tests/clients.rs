@@ -1,27 +1,17 @@
 //! Clients that others have written: tritonclient, the reference client of the protocol, calls
 //! everything that it has.
 
+use std::fs;
+use std::process::Command;
+
 use crate::harness::files::{Manifest, digits, manifest, workspace};
 use crate::harness::python;
 
-/// Whether tensors go over HTTP as JSON, for a server without the binary tensor extension.
-const HTTP_AS_TEXT: bool = true;
+const TOKEN: &str = "correct-horse-battery-staple";
 
-/// What the server does not have yet, by the names of the steps of `clients/triton.py` that ask for it;
-/// `*.` stands for all four clients. A step that works all the same fails the test, so this list is
-/// never longer than it must be.
-const NOT_YET: [&str; 8] = [
-    "*.model_config",
-    "*.statistics",
-    "*.repository_index",
-    "*.load_model",
-    "*.unload_model",
-    "*.classification",
-    "http.infer.gzip,http.infer.deflate",
-    "http.aio.infer.gzip,http.aio.infer.deflate",
-];
-
-/// What it will not have: tenants share no memory, and traces and the log are the operator's.
+/// What the server will not have, by the names of the steps of `clients/triton.py` that ask for it: tenants
+/// share no memory, and traces and the log are the operator's. `*.` stands for all four clients. A step
+/// that works all the same fails the test.
 const NEVER: [&str; 6] = [
     "*.system_shared_memory",
     "*.cuda_shared_memory",
@@ -33,20 +23,17 @@ const NEVER: [&str; 6] = [
 
 #[test]
 fn everything_that_tritonclient_has_works() {
-    let host = Manifest::new(&manifest(&[("digits", digits(), "")]))
-        .up()
-        .serve();
+    let manifest = Manifest::new(&manifest(&[("digits", digits(), "")]));
+    let token = manifest.dir.path().join("token");
+    fs::write(&token, TOKEN).unwrap();
+    let host = manifest.up().option("--repository-admin", &token).serve();
     let python = python::with("clients", "clients/requirements.txt");
-    let missing = [&NOT_YET[..], &NEVER].concat().join(",");
-    let mut command = std::process::Command::new(python);
-    command
+    let output = Command::new(python)
         .arg(workspace().join("tests/clients/triton.py"))
         .arg(host.client().address.to_string())
-        .args(["--missing", &missing]);
-    if HTTP_AS_TEXT {
-        command.arg("--text");
-    }
-    let output = command.output().expect("python runs");
+        .args(["--token", TOKEN, "--missing", &NEVER.join(",")])
+        .output()
+        .expect("python runs");
     let said = String::from_utf8_lossy(&output.stdout);
     let failed: Vec<_> = said
         .lines()

@@ -6,11 +6,13 @@ use glovebox_grpc::health::health_check_response::ServingStatus;
 use glovebox_grpc::health::{HealthCheckRequest, HealthCheckResponse};
 use glovebox_grpc::inference::model_infer_request::InferRequestedOutputTensor;
 use glovebox_grpc::inference::{
-    InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelInferResponse,
-    ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
-    ModelStatisticsRequest, ModelStreamInferResponse, RepositoryIndexRequest, ServerLiveRequest,
-    ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
-    ServerReadyResponse, SystemSharedMemoryStatusRequest,
+    DataType, InferTensorContents, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
+    ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
+    ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+    ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+    ServerReadyRequest, ServerReadyResponse, SystemSharedMemoryStatusRequest,
 };
 use prost::Message;
 use serde_json::json;
@@ -18,7 +20,8 @@ use serde_json::json;
 use crate::harness::client::Client;
 use crate::harness::files::{Manifest, digits, expected, manifest, temporary, wine};
 use crate::harness::grpc::{
-    Grpc, digits_raw, digits_typed, floats, frame, frame_gzip, frame_of, input, path, text, to,
+    Grpc, digits_raw, digits_typed, floats, frame, frame_gzip, frame_of, input, number, path, text,
+    to,
 };
 use crate::harness::host::Host;
 use crate::harness::hostile::settles;
@@ -29,9 +32,11 @@ const UNKNOWN: u32 = 2;
 const INVALID: u32 = 3;
 const DEADLINE: u32 = 4;
 const NOT_FOUND: u32 = 5;
+const PERMISSION: u32 = 7;
 const EXHAUSTED: u32 = 8;
 const UNIMPLEMENTED: u32 = 12;
 const UNAVAILABLE: u32 = 14;
+const UNAUTHENTICATED: u32 = 16;
 const INFER: &str = "ModelInfer";
 const STREAM: &str = "ModelStreamInfer";
 
@@ -161,6 +166,12 @@ fn an_answer_repeats_the_id_and_has_what_was_asked_for() {
         .insert("classification".into(), text("3"));
     let error = grpc.call(INFER, &request).error(INVALID, "invalid_request");
     assert!(error.contains("classification"), "{error}");
+    request.outputs[0]
+        .parameters
+        .insert("classification".into(), number(3));
+    let answer = grpc.infer(&request);
+    assert_eq!(answer.outputs[0].datatype, "BYTES");
+    assert_eq!(answer.outputs[0].shape, [1, 3]);
 }
 
 /// A typed list of one datatype for a tensor of two elements.
@@ -344,6 +355,106 @@ fn raw_and_typed_contents_do_not_mix() {
 }
 
 #[test]
+fn statistics_and_configuration_are_those_of_rest() {
+    let host = both();
+    let client = host.client();
+    let grpc = Grpc::connect(&client);
+    grpc.infer(&digits_raw(&pixels()));
+    settles("statistics", || {
+        let all: ModelStatisticsResponse =
+            grpc.ok("ModelStatistics", &ModelStatisticsRequest::default());
+        let digits = &all.model_stats[0];
+        assert_eq!(
+            (digits.name.as_str(), digits.version.as_str()),
+            ("digits", "1")
+        );
+        (digits.inference_count != 1).then(|| format!("{digits:?}"))
+    });
+    let asked = ModelStatisticsRequest {
+        name: "digits".into(),
+        version: "1".into(),
+    };
+    let digits: ModelStatisticsResponse = grpc.ok("ModelStatistics", &asked);
+    let [digits] = digits.model_stats.as_slice() else {
+        panic!("not one model: {digits:?}");
+    };
+    let rest = &client.get("/v2/models/digits/stats").json()["model_stats"][0];
+    let of = |name: &str| rest["inference_stats"][name]["ns"].as_u64();
+    let stats = digits.inference_stats.as_ref().unwrap();
+    assert_eq!(
+        stats.success.as_ref().map(|success| success.ns),
+        of("success")
+    );
+    let input = stats.compute_input.as_ref().map(|input| input.ns);
+    assert_eq!(input, of("compute_input"));
+    assert!(input > Some(0), "reading took no time");
+    let asked = ModelConfigRequest {
+        name: "digits".into(),
+        version: String::new(),
+    };
+    let config: ModelConfigResponse = grpc.ok("ModelConfig", &asked);
+    let config = config.config.unwrap();
+    assert_eq!(config.backend, "glovebox");
+    assert_eq!(config.input[0].name, "image");
+    assert_eq!(config.input[0].data_type(), DataType::TypeFp32);
+    assert_eq!(config.input[0].dims, [-1, 1, 8, 8]);
+    let nobody = ModelConfigRequest {
+        name: "nobody".into(),
+        version: String::new(),
+    };
+    grpc.call("ModelConfig", &nobody)
+        .error(NOT_FOUND, "unknown_model");
+}
+
+#[test]
+fn the_repository_opens_for_its_token_alone() {
+    const TOKEN: &str = "correct-horse-battery-staple";
+    let closed = both();
+    let index = RepositoryIndexRequest::default();
+    Grpc::connect(&closed.client())
+        .call("RepositoryIndex", &index)
+        .error(PERMISSION, "forbidden");
+    let manifest = Manifest::new(&manifest(&[("digits", digits(), "")]));
+    let file = manifest.dir.path().join("token");
+    std::fs::write(&file, TOKEN).unwrap();
+    let host = manifest.up().option("--repository-admin", &file).serve();
+    let grpc = Grpc::connect(&host.client());
+    let bearer = format!("Bearer {TOKEN}");
+    let operator = [("authorization", bearer.as_str())];
+    let call = |method: &str, headers: &[(&str, &str)], message: Vec<u8>| {
+        grpc.send(&path(method), headers, frame(&message))
+    };
+    for headers in [
+        &[][..],
+        &[("authorization", "Bearer wrong-horse-battery-staple")],
+    ] {
+        call("RepositoryIndex", headers, index.encode_to_vec())
+            .error(UNAUTHENTICATED, "unauthorized");
+    }
+    let unload = RepositoryModelUnloadRequest {
+        model_name: "digits".into(),
+        ..Default::default()
+    };
+    let _: RepositoryModelUnloadResponse =
+        call("RepositoryModelUnload", &operator, unload.encode_to_vec()).ok();
+    let listed: RepositoryIndexResponse =
+        call("RepositoryIndex", &operator, index.encode_to_vec()).ok();
+    assert_eq!(listed.models[0].state, "UNAVAILABLE");
+    grpc.call(INFER, &digits_raw(&pixels()))
+        .error(NOT_FOUND, "unloaded");
+    let mut load = RepositoryModelLoadRequest {
+        model_name: "digits".into(),
+        ..Default::default()
+    };
+    load.parameters.insert("config".into(), Default::default());
+    call("RepositoryModelLoad", &operator, load.encode_to_vec()).error(INVALID, "invalid_request");
+    load.parameters.clear();
+    let _: RepositoryModelLoadResponse =
+        call("RepositoryModelLoad", &operator, load.encode_to_vec()).ok();
+    grpc.infer(&digits_raw(&pixels()));
+}
+
+#[test]
 fn errors_have_the_codes_of_rest() {
     let host = both();
     let grpc = Grpc::connect(&host.client());
@@ -354,15 +465,6 @@ fn errors_have_the_codes_of_rest() {
     let empty = grpc.send(&path(INFER), &[], Vec::new());
     empty.error(INVALID, "invalid_request");
     for (method, message) in [
-        (
-            "ModelStatistics",
-            ModelStatisticsRequest::default().encode_to_vec(),
-        ),
-        ("ModelConfig", ModelConfigRequest::default().encode_to_vec()),
-        (
-            "RepositoryIndex",
-            RepositoryIndexRequest::default().encode_to_vec(),
-        ),
         (
             "SystemSharedMemoryStatus",
             SystemSharedMemoryStatusRequest::default().encode_to_vec(),

@@ -78,6 +78,8 @@ pub enum GrpcCode {
     DeadlineExceeded = 4,
     /// No such model.
     NotFound = 5,
+    /// An operator has to open it.
+    PermissionDenied = 7,
     /// Too many, or too large.
     ResourceExhausted = 8,
     /// Not here.
@@ -86,6 +88,8 @@ pub enum GrpcCode {
     Internal = 13,
     /// Come back later.
     Unavailable = 14,
+    /// The token is missing or wrong.
+    Unauthenticated = 16,
 }
 
 impl RequestError {
@@ -126,6 +130,8 @@ impl RequestError {
     pub fn grpc_code(&self) -> GrpcCode {
         match self.code().1 {
             StatusCode::NOT_FOUND => GrpcCode::NotFound,
+            StatusCode::UNAUTHORIZED => GrpcCode::Unauthenticated,
+            StatusCode::FORBIDDEN => GrpcCode::PermissionDenied,
             StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => {
                 GrpcCode::ResourceExhausted
             }

@@ -76,6 +76,7 @@ mod wit;
 pub use bytes::BytesElements;
 pub use bytes::push_element;
 pub use classification::classify;
+pub use config::ConfigTensor;
 pub use config::ModelConfig;
 pub use datatype::Datatype;
 pub use error::Error;

@@ -1,9 +1,9 @@
 """Calls every method of tritonclient against a server that has the bundled model `digits`.
 
-    python triton.py ADDRESS [--text] [--missing STEP,STEP]
+    python triton.py ADDRESS --token TOKEN [--missing STEP,STEP]
 
-Prints one line a step and exits with 1 if a step did not end as it should. `--text` sends and asks for
-tensors as JSON over HTTP. A step whose name begins with one of those that are missing must fail, for the
+Prints one line a step and exits with 1 if a step did not end as it should. Over HTTP tensors go as bytes,
+and then as JSON. `--token` opens the model repository. A step whose name begins with one of those that are missing must fail, for the
 server does not have what it asks for; `*.` stands for all four clients.
 """
 
@@ -20,6 +20,8 @@ import tritonclient.http.aio as http_aio
 from tritonclient.utils import InferenceServerException
 
 MODEL = "digits"
+# What an operator's calls have in addition.
+OPERATOR = {}
 PIXELS = (np.arange(64, dtype=np.float32) / 64).reshape(1, 1, 8, 8)
 
 
@@ -127,9 +129,15 @@ def metadata_steps(kind, client):
         (f"{kind}.model_config", lambda: client.get_model_config(MODEL), None),
         (f"{kind}.statistics", lambda: client.get_inference_statistics(), None),
         (f"{kind}.statistics.model", lambda: client.get_inference_statistics(MODEL), None),
-        (f"{kind}.repository_index", lambda: client.get_model_repository_index(), None),
-        (f"{kind}.unload_model", lambda: client.unload_model(MODEL), None),
-        (f"{kind}.load_model", lambda: client.load_model(MODEL), None),
+        (
+            f"{kind}.repository_index",
+            lambda: client.get_model_repository_index(headers=OPERATOR),
+            None,
+        ),
+        (f"{kind}.unload_model", lambda: client.unload_model(MODEL, headers=OPERATOR), None),
+        (f"{kind}.is_model_ready.unloaded", lambda: client.is_model_ready(MODEL), false),
+        (f"{kind}.load_model", lambda: client.load_model(MODEL, headers=OPERATOR), None),
+        (f"{kind}.is_model_ready.loaded", lambda: client.is_model_ready(MODEL), true),
         (f"{kind}.trace_settings", lambda: client.get_trace_settings(), None),
         (f"{kind}.update_trace_settings", lambda: client.update_trace_settings(settings={}), None),
         (f"{kind}.log_settings", lambda: client.get_log_settings(), None),
@@ -337,15 +345,16 @@ async def grpc_aio_stream(client, plain):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
-    parser.add_argument("--text", action="store_true")
+    parser.add_argument("--token", required=True, help="of the model repository")
     parser.add_argument("--missing", default="")
     arguments = parser.parse_args()
     steps = Steps(name for name in arguments.missing.split(",") if name)
-    binary = not arguments.text
+    OPERATOR["authorization"] = f"Bearer {arguments.token}"
     plain = grpc_sync(steps, arguments.address)
     asyncio.run(grpc_aio_all(steps, arguments.address, plain))
-    http_sync(steps, arguments.address, binary, plain)
-    asyncio.run(http_async(steps, arguments.address, binary, plain))
+    for binary in [True, False]:
+        http_sync(steps, arguments.address, binary, plain)
+        asyncio.run(http_async(steps, arguments.address, binary, plain))
     print(f"{steps.failed} steps failed")
     sys.exit(1 if steps.failed else 0)
 

@@ -323,3 +323,10 @@ pub(crate) fn text(value: &str) -> InferParameter {
         parameter_choice: Some(ParameterChoice::StringParam(value.into())),
     }
 }
+
+/// A parameter that is a whole number.
+pub(crate) fn number(value: i64) -> InferParameter {
+    InferParameter {
+        parameter_choice: Some(ParameterChoice::Int64Param(value)),
+    }
+}

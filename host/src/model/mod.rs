@@ -309,6 +309,13 @@ impl Model {
         }
     }
 
+    /// The names of its classes, if its file has some.
+    pub fn labels(&self) -> &[String] {
+        self.metadata
+            .as_ref()
+            .map_or(&[], |metadata| &metadata.labels)
+    }
+
     /// The version that its file names.
     pub fn version(&self) -> Option<&str> {
         self.metadata

@@ -74,11 +74,11 @@ struct Wish {
 
 /// One model in the index.
 #[derive(Serialize)]
-struct Entry<'a> {
-    name: &'a str,
-    version: &'a str,
-    state: &'static str,
-    reason: &'static str,
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    pub(super) state: &'static str,
+    pub(super) reason: &'static str,
 }
 
 impl<'a> Entry<'a> {
@@ -103,27 +103,40 @@ struct Done {}
 pub(super) async fn index(state: &State, request: Request) -> Response {
     match wish(state, request).await {
         Err(error) => refuse(state, &error),
-        Ok(wish) => {
-            let entries = state.registry.iter().map(|model| Entry::of(model));
-            let wanted = |entry: &Entry<'_>| !wish.ready || entry.state == "READY";
-            answer::json(&entries.filter(wanted).collect::<Vec<_>>())
-        }
+        Ok(wish) => answer::json(&list(state, wish.ready).collect::<Vec<_>>()),
     }
+}
+
+/// All models, or those that answer.
+pub(super) fn list(state: &State, only_ready: bool) -> impl Iterator<Item = Entry<'_>> {
+    let entries = state.registry.iter().map(|model| Entry::of(model));
+    entries.filter(move |entry| !only_ready || entry.state == "READY")
 }
 
 /// Lets a model answer again.
 pub(super) async fn load(state: &State, name: &str, request: Request) -> Response {
     let load = async {
         let wish = wish(state, request).await?;
-        if !wish.parameters.is_empty() {
-            let problem = "a server takes models and their settings from its manifest only; load \
-                           takes no parameters";
-            return Err(Refusal::InvalidRequest(problem.to_owned()).into());
-        }
-        let deadline = Instant::now() + limits::REPOSITORY_TIME;
-        state.registry.get(name)?.load(deadline).await
+        load_model(state, name, !wish.parameters.is_empty()).await
     };
-    finish(state, name, "load", load.await)
+    finish(state, load.await)
+}
+
+/// The same by its name alone.
+pub(super) async fn load_model(
+    state: &State,
+    name: &str,
+    has_parameters: bool,
+) -> Result<(), RequestError> {
+    if has_parameters {
+        let problem = "a server takes models and their settings from its manifest only; load takes \
+                       no parameters";
+        return Err(Refusal::InvalidRequest(problem.to_owned()).into());
+    }
+    let deadline = Instant::now() + limits::REPOSITORY_TIME;
+    state.registry.get(name)?.load(deadline).await?;
+    log(name, "load");
+    Ok(())
 }
 
 /// Lets a model answer no more. That of its dependents, which Triton's clients send, is no matter
@@ -131,29 +144,44 @@ pub(super) async fn load(state: &State, name: &str, request: Request) -> Respons
 pub(super) async fn unload(state: &State, name: &str, request: Request) -> Response {
     let unload = async {
         wish(state, request).await?;
-        state.registry.get(name)?.unload().await;
-        Ok(())
+        unload_model(state, name).await
     };
-    finish(state, name, "unload", unload.await)
+    finish(state, unload.await)
 }
 
-fn finish(state: &State, model: &str, call: &str, result: Result<(), RequestError>) -> Response {
+/// The same by its name alone.
+pub(super) async fn unload_model(state: &State, name: &str) -> Result<(), RequestError> {
+    state.registry.get(name)?.unload().await;
+    log(name, "unload");
+    Ok(())
+}
+
+fn log(model: &str, call: &str) {
+    tracing::info!(model, call, "the model repository was changed");
+}
+
+fn finish(state: &State, result: Result<(), RequestError>) -> Response {
     match result {
-        Ok(()) => {
-            tracing::info!(model, call, "the model repository was changed");
-            answer::json(&Done {})
-        }
+        Ok(()) => answer::json(&Done {}),
         Err(error) => refuse(state, &error),
+    }
+}
+
+/// Whether a request may ask the repository at all.
+pub(super) fn open(state: &State, headers: &HeaderMap) -> Result<(), RequestError> {
+    let token = state.repository.get();
+    let token = token.ok_or(RequestError::RepositoryClosed)?;
+    match token.opens_for(headers) {
+        true => Ok(()),
+        false => Err(RequestError::Unauthorized),
     }
 }
 
 /// What an operator's client says; nobody else's body is read.
 async fn wish(state: &State, request: Request) -> Result<Wish, RequestError> {
-    let token = state.repository.get();
-    let token = token.ok_or(RequestError::RepositoryClosed)?;
-    if !token.opens_for(request.headers()) {
+    if let Err(error) = open(state, request.headers()) {
         body::discard(request).await;
-        return Err(RequestError::Unauthorized);
+        return Err(error);
     }
     body::check_length(&request, limits::REPOSITORY_BODY)?;
     let deadline = Instant::now() + limits::REPOSITORY_TIME;

@@ -120,11 +120,9 @@ async fn infer(
     })?;
     drop(body);
     let response = inference.infer(request, permit).await?;
-    let labels = model.metadata.as_ref();
-    let labels = labels.map_or(&[] as &[String], |metadata| &metadata.labels);
     inference.writing(|| {
         let lengths = response.outputs.iter().map(|tensor| tensor.data.len());
-        heavy(lengths.sum(), || write(response, &forms, labels))
+        heavy(lengths.sum(), || write(response, &forms, model.labels()))
     })
 }
 

@@ -136,7 +136,7 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
         Endpoint::Live => live(Shared(state)).await,
         Endpoint::Ready => ready(Shared(state)).await,
         Endpoint::Models => models(&state),
-        Endpoint::Statistics => all_statistics(&state),
+        Endpoint::Statistics => answer::json(&all_statistics(&state)),
         Endpoint::SharedMemory(_) => refuse(&state, &Refusal::SHARED_MEMORY.into()),
         Endpoint::Index => repository::index(&state, request).await,
         Endpoint::Load(name) => repository::load(&state, &name, request).await,
@@ -152,10 +152,12 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
                     answer::json(&model_metadata(model))
                 }),
                 Call::Ready => with_model(&state, &name, version, model_ready),
-                Call::Config => with_model(&state, &name, version, config),
-                Call::Statistics => {
-                    with_model(&state, &name, version, |model| statistics(&state, [model]))
-                }
+                Call::Config => with_model(&state, &name, version, |model| {
+                    answer::json(&model_config(model))
+                }),
+                Call::Statistics => with_model(&state, &name, version, |model| {
+                    answer::json(&statistics(&state, [model]))
+                }),
                 Call::Infer => rest::answer(state, &name, version, Kind::Infer, request).await,
                 Call::Predict => rest::answer(state, &name, version, Kind::Predict, request).await,
             }
@@ -237,24 +239,26 @@ pub(super) fn server_metadata(state: &State) -> ServerMetadata {
     }
 }
 
-fn all_statistics(state: &State) -> Response {
+/// What has been counted of all models that answer.
+pub(super) fn all_statistics(state: &State) -> StatisticsReport {
     let models = state.registry.iter().map(AsRef::as_ref);
     statistics(state, models.filter(|model: &&Model| model.is_available()))
 }
 
-fn statistics<'a>(state: &State, models: impl IntoIterator<Item = &'a Model>) -> Response {
+/// What has been counted of some models.
+pub(super) fn statistics<'a>(
+    state: &State,
+    models: impl IntoIterator<Item = &'a Model>,
+) -> StatisticsReport {
     let of_model = |model: &Model| state.metrics.of_model(&model.name, model.version());
-    answer::json(&StatisticsReport {
+    StatisticsReport {
         model_stats: models.into_iter().map(of_model).collect(),
-    })
+    }
 }
 
-fn config(model: &Model) -> Response {
-    answer::json(&ModelConfig::describe(
-        &model.name,
-        PLATFORM,
-        &model.signature,
-    ))
+/// A model's configuration.
+pub(super) fn model_config(model: &Model) -> ModelConfig {
+    ModelConfig::describe(&model.name, PLATFORM, &model.signature)
 }
 
 fn models(state: &State) -> Response {

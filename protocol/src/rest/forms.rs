@@ -61,6 +61,15 @@ impl Forms {
         Ok(forms)
     }
 
+    /// Wants classes in the place of an output; none, if it is 0.
+    pub fn want_classes(&mut self, output: String, classes: u32) {
+        self.outputs.push(Form {
+            output,
+            binary: None,
+            classes,
+        });
+    }
+
     /// Refuses forms that an output of this model cannot have, before the model runs.
     pub(super) fn check(&self, request: &InferRequest, signature: &Signature) -> Result<(), Error> {
         let wanted = |name: &String| request.outputs.is_empty() || request.outputs.contains(name);

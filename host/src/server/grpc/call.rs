@@ -30,6 +30,8 @@ pub(super) struct Call {
     pub(super) messages: Messages,
     /// How the client compresses; answers are compressed so too.
     pub(super) coding: Option<Coding>,
+    /// The metadata that the client sent.
+    pub(super) headers: HeaderMap,
     pause: Option<Pause>,
 }
 
@@ -48,6 +50,7 @@ impl Call {
         Ok(Self {
             messages: Messages::new(body, coding),
             pause: parts.extensions.get().cloned(),
+            headers: parts.headers,
             state,
             id,
             accepted,
@@ -82,21 +85,24 @@ impl Call {
         mut self,
         answer: impl FnOnce(&State, Q) -> Result<A, RequestError>,
     ) -> Response {
-        let frame = self.unary_frame(answer).await;
-        match frame {
+        let question = self.question().await;
+        let answer = question.and_then(|question| answer(&self.state, question));
+        self.answer(answer)
+    }
+
+    /// The only message, which is small.
+    pub(super) async fn question<Q: Message + Default>(&mut self) -> Result<Q, RequestError> {
+        let until = self.beginning_until();
+        let message = self.messages.only(until).await?;
+        Ok(Q::decode(message.as_slice()).map_err(|_| super::field::Malformed)?)
+    }
+
+    /// One message, or an error.
+    pub(super) fn answer<A: Message>(&self, answer: Result<A, RequestError>) -> Response {
+        match answer.and_then(|answer| reply::frame(&answer, self.coding)) {
             Ok(frame) => reply::message(Bytes::from(frame), self.coding, &self.id),
             Err(error) => self.refuse(&error),
         }
-    }
-
-    async fn unary_frame<Q: Message + Default, A: Message>(
-        &mut self,
-        answer: impl FnOnce(&State, Q) -> Result<A, RequestError>,
-    ) -> Result<Vec<u8>, RequestError> {
-        let until = self.beginning_until();
-        let message = self.messages.only(until).await?;
-        let question = Q::decode(message.as_slice()).map_err(|_| super::field::Malformed)?;
-        reply::frame(&answer(&self.state, question)?, self.coding)
     }
 
     /// An error alone.

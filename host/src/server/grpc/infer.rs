@@ -76,8 +76,10 @@ async fn run<M: Message>(
     let permit = inference.admit(&call.state).await?;
     let memory = permit.memory();
     let response = infer(call, inference, asked, permit).await?;
-    let frame = heavy(size(&response), || {
-        reply::frame(&wrap(tensor::response(response)), call.coding)
+    let frame = inference.writing(|| {
+        heavy(size(&response), || {
+            reply::frame(&wrap(tensor::response(response)), call.coding)
+        })
     });
     Ok(answer::reserved(frame?, memory))
 }
@@ -92,9 +94,13 @@ async fn infer(
     let message = call.messages.finish(most, inference.deadline()).await?;
     // As much as JSON of this size could become: the permit's memory is for that.
     let room = most.0.saturating_mul(limits::BYTES_PER_BODY_BYTE - 1);
-    let request = heavy(message.len(), || tensor::request(&message, asked, room))?;
+    let (request, forms) =
+        inference.reading(|| heavy(message.len(), || tensor::request(&message, asked, room)))?;
     drop(message);
-    inference.infer(request, permit).await
+    let model = inference.shared_model();
+    let mut response = inference.infer(request, permit).await?;
+    forms.classify(&mut response, model.labels())?;
+    Ok(response)
 }
 
 fn size(response: &InferResponse) -> usize {

@@ -5,8 +5,8 @@ use glovebox_grpc::inference as proto;
 use glovebox_protocol::TensorSpec;
 use proto::model_metadata_response::TensorMetadata;
 
-use super::NO_METHOD;
 use super::call::Call;
+use super::{NO_METHOD, extension};
 use crate::error::RequestError;
 use crate::server::routes;
 use crate::server::state::State;
@@ -19,8 +19,6 @@ const SHARED_MEMORY: RequestError = RequestError::Unsupported(
 const OPERATORS: RequestError = RequestError::Unsupported(
     "traces and the log are the operator's: set RUST_LOG when you start the host",
 );
-const EXTENSION: RequestError =
-    RequestError::Unsupported("this extension of the protocol is not offered");
 
 /// Answers a method by its name.
 pub(super) async fn answer(call: Call, name: &str) -> Response {
@@ -35,11 +33,11 @@ pub(super) async fn answer(call: Call, name: &str) -> Response {
         "ModelReady" => call.unary(model_ready).await,
         "ServerMetadata" => call.unary(server_metadata).await,
         "ModelMetadata" => call.unary(model_metadata).await,
-        "ModelConfig"
-        | "ModelStatistics"
-        | "RepositoryIndex"
-        | "RepositoryModelLoad"
-        | "RepositoryModelUnload" => call.refuse(&EXTENSION),
+        "ModelConfig" => call.unary(extension::model_config).await,
+        "ModelStatistics" => call.unary(extension::model_statistics).await,
+        "RepositoryIndex" => extension::index(call).await,
+        "RepositoryModelLoad" => extension::load(call).await,
+        "RepositoryModelUnload" => extension::unload(call).await,
         "TraceSetting" | "LogSettings" => call.refuse(&OPERATORS),
         name if name.contains("SharedMemory") => call.refuse(&SHARED_MEMORY),
         _ => call.refuse(&NO_METHOD),

@@ -7,6 +7,7 @@
 
 mod call;
 mod deadline;
+mod extension;
 mod field;
 mod health;
 mod infer;

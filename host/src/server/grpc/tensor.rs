@@ -5,7 +5,7 @@ mod list;
 use std::iter;
 
 use glovebox_grpc::inference as proto;
-use glovebox_protocol::rest::Refusal;
+use glovebox_protocol::rest::{Forms, Refusal};
 use glovebox_protocol::{
     Datatype, Error, InferRequest, InferResponse, MAX_RANK, Parameter, Parameters, Tensor,
     element_count, escape,
@@ -24,7 +24,7 @@ struct Parts<'a> {
     id: &'a str,
     parameters: Parameters,
     inputs: Vec<Input<'a>>,
-    outputs: Vec<String>,
+    outputs: Vec<Output<'a>>,
     raw: Vec<&'a [u8]>,
 }
 
@@ -37,9 +37,20 @@ struct Input<'a> {
     contents: Option<&'a [u8]>,
 }
 
+/// An output that is wanted.
+struct Output<'a> {
+    name: &'a str,
+    /// How many classes instead of the output itself; 0 for none.
+    classes: u32,
+}
+
 /// Reads a request. Its tensors together take no more than `room` bytes: a typed list can hold numbers
 /// of eight bytes in one byte each.
-pub(super) fn request(message: &[u8], asked: &Asked, room: u64) -> Result<InferRequest, Refusal> {
+pub(super) fn request(
+    message: &[u8],
+    asked: &Asked,
+    room: u64,
+) -> Result<(InferRequest, Forms), Refusal> {
     let parts = Parts::read(message, asked)?;
     let is_raw = !parts.raw.is_empty();
     if is_raw && parts.inputs.iter().any(|input| input.contents.is_some()) {
@@ -61,12 +72,18 @@ pub(super) fn request(message: &[u8], asked: &Asked, room: u64) -> Result<InferR
         room = room.saturating_sub(tensor.data.len() as u64);
         inputs.push(tensor);
     }
-    Ok(InferRequest {
+    let (mut outputs, mut forms) = (Vec::new(), Forms::default());
+    for Output { name, classes } in parts.outputs {
+        outputs.push(name.to_owned());
+        forms.want_classes(name.to_owned(), classes);
+    }
+    let request = InferRequest {
         id: given(parts.id).map(str::to_owned),
         inputs,
-        outputs: parts.outputs,
+        outputs,
         parameters: parts.parameters,
-    })
+    };
+    Ok((request, forms))
 }
 
 impl<'a> Parts<'a> {
@@ -80,7 +97,7 @@ impl<'a> Parts<'a> {
                 3 => parts.id = value.text()?,
                 4 => parts.add_parameter(value.bytes()?)?,
                 5 => push(&mut parts.inputs, Input::read(value.bytes()?)?)?,
-                6 => push(&mut parts.outputs, output(value.bytes()?)?)?,
+                6 => push(&mut parts.outputs, Output::read(value.bytes()?)?)?,
                 7 => push(&mut parts.raw, value.bytes()?)?,
                 _ => {}
             }
@@ -207,19 +224,22 @@ impl<'a> Input<'a> {
     }
 }
 
-fn output(message: &[u8]) -> Result<String, Refusal> {
-    let mut name = "";
-    for field in Fields::new(message) {
-        match field? {
-            (1, value) => name = value.text()?,
-            (2, value) => {
-                refuse_shared_memory(value.bytes()?)?;
-                refuse_classification(value.bytes()?)?;
+impl<'a> Output<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, Refusal> {
+        let (mut name, mut classes) = ("", 0);
+        for field in Fields::new(message) {
+            match field? {
+                (1, value) => name = value.text()?,
+                (2, value) => {
+                    let entry = value.bytes()?;
+                    refuse_shared_memory(entry)?;
+                    classes = classes_of(entry)?.unwrap_or(classes);
+                }
+                _ => {}
             }
-            _ => {}
         }
+        Ok(Self { name, classes })
     }
-    Ok(name.to_owned())
 }
 
 /// A parameter that says that the data is elsewhere.
@@ -230,11 +250,19 @@ fn refuse_shared_memory(entry: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-fn refuse_classification(entry: &[u8]) -> Result<(), Refusal> {
-    match entry_of(entry)?.0 == "classification" {
-        true => Err(invalid("classification is not offered; ask for the scores")),
-        false => Ok(()),
+/// How many classes a parameter asks for, if it is that one.
+fn classes_of(entry: &[u8]) -> Result<Option<u32>, Refusal> {
+    let (name, value) = entry_of(entry)?;
+    if name != "classification" {
+        return Ok(None);
     }
+    let count = match parameter(value)? {
+        Some(Parameter::Int64(count)) => u32::try_from(count).ok(),
+        Some(Parameter::Uint64(count)) => u32::try_from(count).ok(),
+        _ => None,
+    };
+    let wrong = "the parameter classification must be a number of classes";
+    count.map(Some).ok_or_else(|| invalid(wrong))
 }
 
 /// Name and value of an entry of a map.
