@@ -47,7 +47,8 @@ const RUSTFLAGS: [&str; 4] = [
 
 fn main() {
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let host = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let workspace = host
         .parent()
         .expect("the host is a member of the workspace");
     for watched in [

@@ -67,7 +67,8 @@ fn breaks_off(limits: &str, path: &str, outcome: &str) {
     let headers = http2::headers(http2::GET, path);
     frame(&mut request, http2::HEADERS, flags, 1, &headers);
     stream.write_all(&request).unwrap();
-    while let Ok(frame) = http2::read(&mut stream) {
+    loop {
+        let frame = http2::read(&mut stream).expect("the stream is reset");
         let is_end = frame.stream == 1 && frame.flags & http2::END_STREAM != 0;
         let is_body = matches!(frame.kind, http2::DATA | http2::HEADERS);
         assert!(!(is_end && is_body), "{path} looks whole");
@@ -305,7 +306,13 @@ fn a_trap_after_the_head_never_looks_like_a_whole_answer() {
 fn limits_hold_after_the_head_too() {
     breaks_off("cpu = \"50ms\"", "/probe/burn?after=head", "cpu_limit");
     breaks_off("", "/probe/grow?after=head", "memory_limit");
+    let began = Instant::now();
     breaks_off("timeout = \"500ms\"", "/probe/wait?after=head", "timeout");
+    // The guest itself would wait for a minute.
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "it was not stopped"
+    );
 }
 
 #[test]

@@ -190,12 +190,16 @@ impl Invocation {
         self.deadline
     }
 
-    /// Waits for the outcome, until the deadline.
+    /// Waits for the outcome, until the deadline, which ends the invocation: who asks may keep the
+    /// outcome for longer, and a guest that waits for something would wait on.
     pub(super) async fn wait<T>(&self, outcome: &mut Outcome<T>) -> Result<T, Fault> {
-        match tokio::time::timeout_at(self.deadline.into(), outcome).await {
+        match tokio::time::timeout_at(self.deadline.into(), &mut *outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Fault::Host("the invocation was lost".into())),
-            Err(_) => Err(Fault::Timeout),
+            Err(_) => {
+                outcome.close();
+                Err(Fault::Timeout)
+            }
         }
     }
 
