@@ -66,13 +66,12 @@ fn by_channel(
         let image = model.node(input.node);
         let other = facts.get(1 - slot.min(1));
         let is_convolution = image.op_is::<Conv>() || image.op_is::<Convolution>();
-        if let (Some(fact), Some(other), false) = (facts.get(slot), other, is_convolution) {
-            if let Some(op) = Convolution::by_channel(op, fact, other)? {
-                let input = std::slice::from_ref(input);
-                return Ok(Some(TypedModelPatch::replace_single_op(
-                    model, node, input, op,
-                )?));
-            }
+        if let (Some(fact), Some(other), false) = (facts.get(slot), other, is_convolution)
+            && let Some(op) = Convolution::by_channel(op, fact, other)?
+        {
+            let input = std::slice::from_ref(input);
+            let patch = TypedModelPatch::replace_single_op(model, node, input, op)?;
+            return Ok(Some(patch));
         }
     }
     Ok(None)
