@@ -12,14 +12,21 @@ import asyncio
 import queue
 import sys
 
+import grpc
 import numpy as np
 import tritonclient.grpc as grpc_client
 import tritonclient.grpc.aio as grpc_aio
 import tritonclient.http as http_client
 import tritonclient.http.aio as http_aio
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 from tritonclient.utils import InferenceServerException
 
 MODEL = "digits"
+SERVICE = "inference.GRPCInferenceService"
 # What an operator's calls have in addition.
 OPERATOR = {}
 PIXELS = (np.arange(64, dtype=np.float32) / 64).reshape(1, 1, 8, 8)
@@ -291,6 +298,20 @@ def grpc_stream(client, plain):
     client.stop_stream()
 
 
+def services(steps, address):
+    """What load balancers and tools like grpcurl ask, with gRPC's own clients."""
+    with grpc.insecure_channel(address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for service in ["", SERVICE]:
+            request = health_pb2.HealthCheckRequest(service=service)
+            serving = lambda: true(health.Check(request).status == health_pb2.HealthCheckResponse.SERVING)
+            steps.run(f"health.{service}", serving)
+        known = ProtoReflectionDescriptorDatabase(channel)
+        steps.run("reflection.services", lambda: true(SERVICE in known.get_services()))
+        methods = lambda: DescriptorPool(known).FindServiceByName(SERVICE).methods_by_name
+        steps.run("reflection.methods", lambda: true("ModelInfer" in methods()))
+
+
 def checked(result, check):
     if check is not None:
         check(result)
@@ -350,6 +371,7 @@ def main():
     arguments = parser.parse_args()
     steps = Steps(name for name in arguments.missing.split(",") if name)
     OPERATOR["authorization"] = f"Bearer {arguments.token}"
+    services(steps, arguments.address)
     plain = grpc_sync(steps, arguments.address)
     asyncio.run(grpc_aio_all(steps, arguments.address, plain))
     for binary in [True, False]:

@@ -5,7 +5,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 
 use super::convolution::Bounds;
-use super::spec::Images;
+use super::spec::{Images, unwritten};
 
 /// A convolution with all that is fused with it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ impl EvalOp for Packed {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let image = inputs.first().context("a convolution without an input")?;
         let images = Images::new(&self.spec, image.shape())?;
-        let mut output = Tensor::zero::<f32>(&images.output_shape)?;
+        let mut output = unwritten(&images.output_shape)?;
         let image = image.try_as_plain_ram()?;
         let addend = match inputs.get(1) {
             Some(addend) => Some(addend.try_as_plain_ram()?.as_slice::<f32>()?),

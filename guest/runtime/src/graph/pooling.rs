@@ -4,7 +4,7 @@ use glovebox_kernels::{pool_max, pool_mean};
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{MaxPool, PaddingSpec, PoolSpec, SumPool};
 
-use super::spec::{Images, is_ours};
+use super::spec::{Images, is_ours, unwritten};
 
 /// One number for what is under each window.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ impl EvalOp for Pooling {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let image = args_1!(inputs);
         let images = Images::new(&self.spec, image.shape())?;
-        let mut output = Tensor::zero::<f32>(&images.output_shape)?;
+        let mut output = unwritten(&images.output_shape)?;
         // Channels do not know of each other, so images are just more of them.
         let channels = images.count * self.spec.input_channels;
         let image = image.try_as_plain_ram()?;

@@ -6,6 +6,8 @@ use glovebox_kernels::Response;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx_opl::lrn::Lrn;
 
+use super::spec::unwritten;
+
 /// Ours for tract's, which looks up each number by its indices.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ResponseNormalization(Response);
@@ -53,7 +55,7 @@ impl EvalOp for ResponseNormalization {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let image = args_1!(inputs);
-        let mut output = Tensor::zero::<f32>(image.shape())?;
+        let mut output = unwritten(image.shape())?;
         let (count, channels) = match image.shape() {
             [count, channels, ..] => (*count, *channels),
             _ => bail!("an image without channels"),

@@ -42,6 +42,16 @@ impl Images {
     }
 }
 
+/// A tensor for an operator that writes all of it: zeros would take as long as a simple operator.
+#[allow(
+    unsafe_code,
+    reason = "tract's tensors without values are unsafe to make"
+)]
+pub(crate) fn unwritten(shape: &[usize]) -> TractResult<Tensor> {
+    // SAFETY: a number with a point may have any bits, and whoever asks for the tensor writes it.
+    unsafe { Tensor::uninitialized::<f32>(shape) }
+}
+
 fn pair(values: &[usize]) -> TractResult<[usize; 2]> {
     <[usize; 2]>::try_from(values).map_err(|_| format_err!("{values:?} is no pair"))
 }
