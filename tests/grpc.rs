@@ -352,6 +352,11 @@ fn raw_and_typed_contents_do_not_mix() {
         .insert("shared_memory_region".into(), text("mine"));
     invalid(&region, "shared memory is not offered");
     invalid(&to("digits"), "is missing");
+    let mut many = digits_raw(&pixels());
+    for index in 0..257 {
+        many.parameters.insert(format!("p{index}"), number(index));
+    }
+    invalid(&many, "too many parameters");
 }
 
 #[test]

@@ -216,3 +216,12 @@ fn a_token_must_be_hard_to_guess() {
         .refusal();
     assert!(line.contains("nowhere"), "{line}");
 }
+
+#[test]
+fn a_call_that_is_too_large_is_refused_also_with_the_token() {
+    let host = up(&[]);
+    let client = host.client();
+    let large = format!("{{\"ready\": false{}}}", " ".repeat(64 << 10));
+    call(&client, INDEX, &large).error(413, "too_large");
+    call(&client, INDEX, "{}").ok();
+}

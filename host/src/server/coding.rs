@@ -62,7 +62,8 @@ impl Coding {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// Its name in headers.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
@@ -102,13 +103,19 @@ impl Coding {
         }
     }
 
+    /// All of it compressed, whatever comes of it.
+    ///
+    /// # Errors
+    /// The encoder fails, which it does not in memory.
+    pub(super) fn compress(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut encoder = Encoder::new(self);
+        encoder.write(bytes)?;
+        encoder.finish()
+    }
+
     /// The body compressed, if that is worth it and takes no more than `room`.
     pub(super) fn encode(self, body: &[u8], room: usize) -> Option<Vec<u8>> {
-        let mut encoder = match self {
-            Self::Gzip => Encoder::Gzip(GzEncoder::new(Vec::new(), Compression::fast())),
-            Self::Deflate => Encoder::Deflate(ZlibEncoder::new(Vec::new(), Compression::fast())),
-        };
-        let mut taken = 0;
+        let (mut encoder, mut taken) = (Encoder::new(self), 0);
         for slice in body.chunks(limits::SLICE_BYTES) {
             encoder.write(slice).ok()?;
             taken += slice.len();
@@ -150,6 +157,13 @@ enum Encoder {
 }
 
 impl Encoder {
+    fn new(coding: Coding) -> Self {
+        match coding {
+            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), Compression::fast())),
+            Coding::Deflate => Self::Deflate(ZlibEncoder::new(Vec::new(), Compression::fast())),
+        }
+    }
+
     fn write(&mut self, slice: &[u8]) -> io::Result<()> {
         match self {
             Self::Gzip(encoder) => encoder.write_all(slice),

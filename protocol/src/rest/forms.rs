@@ -61,7 +61,7 @@ impl Forms {
         Ok(forms)
     }
 
-    /// Wants classes in the place of an output; none, if it is 0.
+    /// Wants so many classes in the place of an output.
     pub fn want_classes(&mut self, output: String, classes: u32) {
         self.outputs.push(Form {
             output,

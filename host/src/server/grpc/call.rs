@@ -9,11 +9,12 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use prost::Message;
 
-use super::message::{Coding, Messages};
+use super::message::{CODING, Messages};
 use super::{deadline, reply};
 use crate::error::RequestError;
 use crate::limits;
 use crate::server::activity::Pause;
+use crate::server::coding::Coding;
 use crate::server::state::State;
 
 const UNKNOWN_CODING: RequestError = RequestError::Unsupported(
@@ -112,7 +113,7 @@ impl Call {
 }
 
 fn coding(headers: &HeaderMap) -> Result<Option<Coding>, RequestError> {
-    match headers.get(Coding::HEADER).map(|name| name.as_bytes()) {
+    match headers.get(CODING).map(|name| name.as_bytes()) {
         None | Some(b"identity") => Ok(None),
         Some(b"gzip") => Ok(Some(Coding::Gzip)),
         Some(b"deflate") => Ok(Some(Coding::Deflate)),

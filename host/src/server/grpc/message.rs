@@ -9,38 +9,20 @@ use glovebox_protocol::rest::Refusal;
 use http_body_util::BodyExt;
 use tokio::time::timeout_at;
 
-use super::super::pace::Transfer;
 use crate::error::RequestError;
 use crate::limits::{self, Bytes};
+use crate::server::coding::Coding;
+use crate::server::pace::Transfer;
 
-/// How messages of a request may be compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
-    /// `gzip`.
-    Gzip,
-    /// `deflate`, which is zlib.
-    Deflate,
-}
+/// The metadata that names how messages are compressed, and what it can name.
+pub(super) const CODING: &str = "grpc-encoding";
+pub(super) const ACCEPTED_CODINGS: (&str, &str) = ("grpc-accept-encoding", "identity,gzip,deflate");
 
-impl Coding {
-    /// What is said of it in headers.
-    pub(super) const HEADER: &str = "grpc-encoding";
-    pub(super) const ACCEPT_HEADER: &str = "grpc-accept-encoding";
-    pub(super) const ACCEPTED: &str = "identity,gzip,deflate";
-
-    /// Its name in headers.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Deflate => "deflate",
-        }
-    }
-
-    fn reader<'a>(self, bytes: &'a [u8]) -> Box<dyn Read + 'a> {
-        match self {
-            Self::Gzip => Box::new(GzDecoder::new(bytes)),
-            Self::Deflate => Box::new(ZlibDecoder::new(bytes)),
-        }
+/// `deflate` is zlib here, as it is to all libraries of gRPC.
+fn reader<'a>(coding: Coding, bytes: &'a [u8]) -> Box<dyn Read + 'a> {
+    match coding {
+        Coding::Gzip => Box::new(GzDecoder::new(bytes)),
+        Coding::Deflate => Box::new(ZlibDecoder::new(bytes)),
     }
 }
 
@@ -111,7 +93,7 @@ impl Messages {
         };
         let (mut bytes, most) = (Vec::new(), limits::GRPC_BEGINNING_BYTES as u64);
         // The end is missing, and that is an error, but all before it is there.
-        let _ = coding.reader(beginning).take(most).read_to_end(&mut bytes);
+        let _ = reader(coding, beginning).take(most).read_to_end(&mut bytes);
         Ok(Some(bytes))
     }
 
@@ -226,7 +208,7 @@ fn too_large(most: Bytes) -> RequestError {
 /// Takes memory for what comes out, not for what is said to come.
 fn uncompress(message: &[u8], coding: Coding, most: Bytes) -> Result<Vec<u8>, RequestError> {
     let mut bytes = Vec::new();
-    let mut reader = coding.reader(message).take(most.0.saturating_add(1));
+    let mut reader = reader(coding, message).take(most.0.saturating_add(1));
     reader.read_to_end(&mut bytes).map_err(|_| {
         let problem = format!(
             "the message is not what grpc-encoding says: {}",

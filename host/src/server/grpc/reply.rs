@@ -1,13 +1,10 @@
 //! Answers: messages in frames, and the status behind them.
 
 use std::convert::Infallible;
-use std::io::Write;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
 use futures_util::stream::{self, Stream};
 use http_body_util::StreamBody;
 use hyper::HeaderMap;
@@ -17,9 +14,10 @@ use prost::Message;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use super::message::Coding;
+use super::message::{ACCEPTED_CODINGS, CODING};
 use crate::error::RequestError;
 use crate::server::answer::REQUEST_ID;
+use crate::server::coding::Coding;
 
 /// The metadata that has the code which scripts can rely on, as `code` in a body of REST.
 const CODE: &str = "glovebox-code";
@@ -40,7 +38,9 @@ pub(super) fn frame(
         message.encode_raw(&mut frame);
         return Ok(frame);
     };
-    let packed = compress(&message.encode_to_vec(), coding).map_err(|_| RequestError::INTERNAL)?;
+    let packed = coding
+        .compress(&message.encode_to_vec())
+        .map_err(|_| RequestError::INTERNAL)?;
     let mut frame = head(1, packed.len())?.to_vec();
     frame.extend(packed);
     Ok(frame)
@@ -50,22 +50,6 @@ fn head(flag: u8, length: usize) -> Result<[u8; 5], RequestError> {
     let length = u32::try_from(length).map_err(|_| RequestError::OutputTooLarge)?;
     let [a, b, c, d] = length.to_be_bytes();
     Ok([flag, a, b, c, d])
-}
-
-fn compress(bytes: &[u8], coding: Coding) -> std::io::Result<Vec<u8>> {
-    let level = Compression::fast();
-    match coding {
-        Coding::Gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), level);
-            encoder.write_all(bytes)?;
-            encoder.finish()
-        }
-        Coding::Deflate => {
-            let mut encoder = ZlibEncoder::new(Vec::new(), level);
-            encoder.write_all(bytes)?;
-            encoder.finish()
-        }
-    }
 }
 
 /// An answer of one message.
@@ -84,8 +68,7 @@ pub(super) fn pieces_of(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, GRPC);
     if let Some(coding) = coding {
-        let name = HeaderValue::from_static(coding.name());
-        headers.insert(Coding::HEADER, name);
+        headers.insert(CODING, coding.header());
     }
     add_common(headers, id);
     response
@@ -126,8 +109,8 @@ fn status(error: &RequestError) -> Status {
 }
 
 fn add_common(headers: &mut HeaderMap, id: &str) {
-    let accepted = HeaderValue::from_static(Coding::ACCEPTED);
-    headers.insert(Coding::ACCEPT_HEADER, accepted);
+    let (name, codings) = ACCEPTED_CODINGS;
+    headers.insert(name, HeaderValue::from_static(codings));
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }

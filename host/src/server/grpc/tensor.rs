@@ -75,7 +75,9 @@ pub(super) fn request(
     let (mut outputs, mut forms) = (Vec::new(), Forms::default());
     for Output { name, classes } in parts.outputs {
         outputs.push(name.to_owned());
-        forms.want_classes(name.to_owned(), classes);
+        if classes > 0 {
+            forms.want_classes(name.to_owned(), classes);
+        }
     }
     let request = InferRequest {
         id: given(parts.id).map(str::to_owned),
