@@ -55,6 +55,7 @@ fn main() {
         "Cargo.lock",
         "Cargo.toml",
         "guest/kernels",
+        "guest/pipeline",
         "guest/runtime",
         "guest/spin",
         "protocol/src",

@@ -1,5 +1,6 @@
-//! Why a model cannot be loaded, or a call gives no answer.
+//! Why a model cannot be loaded, and failures of the engine in a call.
 
+use glovebox_pipeline::CallError;
 use serde::Serialize;
 use tract_onnx::prelude::TractError;
 
@@ -25,28 +26,7 @@ impl From<TractError> for LoadError {
     }
 }
 
-/// Why a call gives no answer: the cases of `error` in the WIT interface `types`.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    #[error("{0}")]
-    InvalidInput(String),
-    #[error("{0}")]
-    UnsupportedMedia(String),
-    #[error("{0}")]
-    TooLarge(String),
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl CallError {
-    /// The model failed on an input that fits its signature.
-    pub(crate) fn failed(error: &TractError) -> Self {
-        Self::Failed(format!("{error:#}"))
-    }
-}
-
-impl From<glovebox_protocol::Error> for CallError {
-    fn from(error: glovebox_protocol::Error) -> Self {
-        Self::InvalidInput(error.to_string())
-    }
+/// The model failed on an input that fits its signature.
+pub(crate) fn failed(error: &TractError) -> CallError {
+    CallError::Failed(format!("{error:#}"))
 }

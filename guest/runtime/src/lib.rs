@@ -2,26 +2,22 @@
 //!
 //! Packing: the host calls the functions of [`pack`], which load the model with [`onnx`] and leave
 //! it in memory, laid out by [`heap`]. Serving: the host calls the component's exports, which
-//! are glue below and pass to [`model`]: tensors in and out, or media through [`pipeline`].
+//! are glue below and pass to [`model`]: tensors in and out, or media through `glovebox_pipeline`.
 //!
 //! The module imports nothing; a failure is a typed error, and what panics all the same is a
 //! trap that ends this one instance.
 
-mod answer;
 mod error;
 mod graph;
 mod heap;
-mod image;
 mod model;
 mod onnx;
 mod pack;
-mod pipeline;
-mod record;
 mod tensor;
 
+use glovebox_pipeline::CallError;
 use glovebox_protocol as protocol;
 
-use crate::error::CallError;
 use crate::model::Model;
 
 #[allow(unsafe_code, missing_docs, reason = "generated")]
@@ -66,8 +62,11 @@ impl Guest for Exports {
     }
 
     fn predict(input: wit::Media) -> Result<wit::Media, wit::Error> {
-        let (content_type, body) = Model::get()?.predict(&input.content_type, &input.body)?;
-        Ok(wit::Media { content_type, body })
+        let answer = Model::get()?.predict(&input.content_type, &input.body)?;
+        Ok(wit::Media {
+            content_type: answer.content_type.into(),
+            body: answer.body,
+        })
     }
 }
 

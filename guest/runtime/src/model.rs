@@ -2,12 +2,12 @@
 
 use std::sync::OnceLock;
 
+use glovebox_pipeline::{About, Answer, CallError, Pipeline};
 use glovebox_protocol::{InferRequest, Signature, Tensor, TensorSpec};
 use tract_onnx::prelude::{TValue, TVec};
 
-use crate::error::{CallError, LoadError};
+use crate::error::{LoadError, failed};
 use crate::onnx::{self, Graph};
-use crate::pipeline::{About, Pipeline};
 use crate::tensor::{from_tract, to_tract};
 
 static MODEL: OnceLock<Model> = OnceLock::new();
@@ -28,7 +28,8 @@ impl Model {
         if warm {
             graph.run_on_zeros();
         }
-        let pipeline = Pipeline::from_json(config, &graph)?;
+        let pipeline = Pipeline::from_json(config, &graph.inputs, &graph.outputs)
+            .map_err(LoadError::Config)?;
         let signature = Signature {
             inputs: graph.inputs.clone(),
             outputs: graph.outputs.clone(),
@@ -70,15 +71,12 @@ impl Model {
             .collect()
     }
 
-    /// Media to an answer: the content type and the bytes.
-    pub(crate) fn predict(
-        &self,
-        content_type: &str,
-        body: &[u8],
-    ) -> Result<(String, Vec<u8>), CallError> {
-        let request = self.pipeline.request(&self.signature, content_type, body)?;
-        let outputs = self.infer(&request)?;
-        Ok(("application/json".into(), self.pipeline.answer(outputs)?))
+    /// Media to an answer.
+    pub(crate) fn predict(&self, content_type: &str, body: &[u8]) -> Result<Answer, CallError> {
+        let inputs = &self.signature.inputs;
+        let prepared = self.pipeline.prepare(inputs, content_type, body)?;
+        let outputs = self.infer(&prepared.request)?;
+        self.pipeline.answer(&prepared, outputs)
     }
 
     fn run(&self, inputs: &[Tensor]) -> Result<TVec<TValue>, CallError> {
@@ -89,9 +87,6 @@ impl Model {
             .iter()
             .filter_map(|spec| find(&spec.name));
         let values = ordered.map(to_tract).collect::<Result<TVec<_>, _>>()?;
-        self.graph
-            .plan
-            .run(values)
-            .map_err(|error| CallError::failed(&error))
+        self.graph.plan.run(values).map_err(|error| failed(&error))
     }
 }

@@ -1,9 +1,10 @@
 //! Tensors of the protocol to tensors of tract and back.
 
+use glovebox_pipeline::CallError;
 use glovebox_protocol::{Datatype, Tensor};
 use tract_onnx::prelude::{self as tract, DatumType, IntoTValue, TValue};
 
-use crate::error::CallError;
+use crate::error::failed;
 use crate::onnx::datatype;
 
 /// A tensor as tract takes it. The shape and the data have been checked against each other.
@@ -23,8 +24,7 @@ pub(crate) fn to_tract(tensor: &Tensor) -> Result<TValue, CallError> {
         ))
     };
     let datum_type = datum_type(tensor.datatype).ok_or_else(invalid)?;
-    let mut value =
-        tract::Tensor::zero_dt(datum_type, &shape).map_err(|error| CallError::failed(&error))?;
+    let mut value = tract::Tensor::zero_dt(datum_type, &shape).map_err(|error| failed(&error))?;
     let bytes = value.as_bytes_mut();
     if bytes.len() != tensor.data.len() {
         return Err(invalid());
@@ -65,11 +65,7 @@ pub(crate) fn from_tract(name: &str, value: TValue) -> Result<Tensor, CallError>
         .collect();
     let data = match value.datum_type() {
         DatumType::String => strings_from_tract(&value)?,
-        DatumType::TDim => bytes_of(
-            &*value
-                .cast_to::<i64>()
-                .map_err(|error| CallError::failed(&error))?,
-        )?,
+        DatumType::TDim => bytes_of(&*value.cast_to::<i64>().map_err(|error| failed(&error))?)?,
         _ => bytes_of(&value)?,
     };
     Ok(Tensor {
@@ -81,16 +77,14 @@ pub(crate) fn from_tract(name: &str, value: TValue) -> Result<Tensor, CallError>
 }
 
 fn bytes_of(tensor: &tract::Tensor) -> Result<Vec<u8>, CallError> {
-    let plain = tensor
-        .try_as_plain_ram()
-        .map_err(|error| CallError::failed(&error))?;
+    let plain = tensor.try_as_plain_ram().map_err(|error| failed(&error))?;
     Ok(plain.as_bytes().to_vec())
 }
 
 fn strings_from_tract(tensor: &tract::Tensor) -> Result<Vec<u8>, CallError> {
     let strings = tensor
         .to_plain_array_view::<String>()
-        .map_err(|error| CallError::failed(&error))?;
+        .map_err(|error| failed(&error))?;
     let mut data = Vec::new();
     for text in &strings {
         if !glovebox_protocol::push_element(&mut data, text.as_bytes()) {

@@ -1,0 +1,13 @@
+//! What stands around a model's graph: how media becomes tensors ([`input`]), and how tensors become
+//! an answer that a person can read ([`output`]), both as `model.toml` says.
+//!
+//! No engine and no I/O: the packed model's runtime uses it, and so can every other guest.
+
+mod error;
+mod input;
+mod output;
+mod pipeline;
+
+pub use error::CallError;
+pub use output::Answer;
+pub use pipeline::{About, Pipeline, Prepared};

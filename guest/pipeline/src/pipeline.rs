@@ -1,0 +1,142 @@
+//! All that `model.toml` says of a model, checked against its signature.
+
+use glovebox_protocol::{InferRequest, InferResponse, Tensor, TensorSpec};
+use serde::Deserialize;
+
+use crate::error::CallError;
+use crate::input::{Input, Origin};
+use crate::output::{Answer, Output};
+
+/// What the model says of itself, and the tables `[input]` and `[output]`, all of `model.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    name: String,
+    version: Option<String>,
+    description: Option<String>,
+    licence: Option<String>,
+    input: Option<Input>,
+    #[serde(default)]
+    output: Output,
+}
+
+/// What a model says of itself.
+#[derive(Default)]
+pub struct About {
+    /// What it is called.
+    pub name: String,
+    /// Which of its versions it is.
+    pub version: Option<String>,
+    /// Texts for people, by what they are.
+    pub properties: Vec<(String, String)>,
+}
+
+/// Media as the model takes it, with what its answer has to know of it.
+pub struct Prepared {
+    /// What to ask the model.
+    pub request: InferRequest,
+    origin: Origin,
+}
+
+impl Pipeline {
+    /// Reads the configuration (`model.toml` as JSON, its files read) and checks it against the
+    /// model's inputs and outputs.
+    ///
+    /// # Errors
+    /// What is written wrong or does not fit, for the model's author.
+    pub fn from_json(
+        json: &[u8],
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+    ) -> Result<Self, String> {
+        // By way of a value: positions in this text mean nothing to the author of `model.toml`.
+        let value: serde_json::Value =
+            serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let pipeline = Self::deserialize(value).map_err(|error| error.to_string())?;
+        if let Some(input) = &pipeline.input {
+            input.check(inputs)?;
+        }
+        pipeline.output.check(outputs)?;
+        Ok(pipeline)
+    }
+
+    /// What the model says of itself.
+    pub fn about(&self) -> About {
+        let properties = [
+            ("description", &self.description),
+            ("licence", &self.licence),
+        ];
+        let written = |(key, value): (&str, &Option<String>)| {
+            value.clone().map(|value| (key.to_owned(), value))
+        };
+        About {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            properties: properties.into_iter().filter_map(written).collect(),
+        }
+    }
+
+    /// The content types that [`Pipeline::prepare`] takes.
+    pub fn media(&self) -> Vec<String> {
+        let types = self.input.as_ref().map_or(&[] as &[_], Input::media);
+        types.iter().map(|media| (*media).to_owned()).collect()
+    }
+
+    /// Decodes a body to the request that the model answers.
+    ///
+    /// # Errors
+    /// The model does not take the content type, or the body is not what it says.
+    pub fn prepare(
+        &self,
+        inputs: &[TensorSpec],
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<Prepared, CallError> {
+        let essence = content_type.split(';').next().unwrap_or_default();
+        let essence = essence.trim().to_ascii_lowercase();
+        let input = self.input.as_ref();
+        let Some(input) = input.filter(|input| input.media().contains(&&*essence)) else {
+            return Err(self.unsupported(&essence));
+        };
+        let decoded = input.decode(inputs, &essence, body)?;
+        Ok(Prepared {
+            request: InferRequest {
+                inputs: decoded.tensors,
+                outputs: self.output.wanted(),
+                ..Default::default()
+            },
+            origin: decoded.origin,
+        })
+    }
+
+    /// The answer to what was prepared, from the outputs that its request asked for.
+    ///
+    /// # Errors
+    /// The outputs are not what the configuration was checked against.
+    pub fn answer(&self, prepared: &Prepared, outputs: Vec<Tensor>) -> Result<Answer, CallError> {
+        if let Some(answer) = self.output.answer(&prepared.origin, &outputs) {
+            return answer;
+        }
+        let response = InferResponse {
+            model_name: self.name.clone(),
+            model_version: self.version.clone(),
+            id: None,
+            outputs,
+        };
+        let json = response.to_json();
+        json.map(Answer::json)
+            .map_err(|error| CallError::Failed(error.to_string()))
+    }
+
+    fn unsupported(&self, content_type: &str) -> CallError {
+        let media = self.media();
+        CallError::UnsupportedMedia(if media.is_empty() {
+            "this model takes tensors only: its model.toml has no [input]".into()
+        } else {
+            format!(
+                "content type {content_type:?} is not supported; send {}",
+                media.join(" or ")
+            )
+        })
+    }
+}
