@@ -167,9 +167,9 @@ pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 pub const ARTIFACT_BYTES: u64 = GIB + 64 * MIB;
 /// Memory that packing may use: the file, its parsed form, the weights and their packed form.
 pub const PACK_MEMORY_BYTES: u64 = 4 * GIB - 64 * KIB;
-/// Pages of 64 KiB that a packed model has behind its image, for what a request needs besides. To
-/// grow a memory, and to shrink it for the next instance, changes the protection of pages, which
-/// stops the process's other threads; small models need neither.
+/// Pages of 64 KiB that a packed model has behind its image and what its graph needs, for what a
+/// request needs besides. To grow a memory, and to shrink it for the next instance, changes the
+/// protection of pages, which stops the process's other threads; most models need neither.
 pub const HEADROOM_PAGES: u64 = 16;
 /// CPU time that packing may use, for each of its two loads.
 pub const PACK_CPU: Duration = Duration::from_secs(300);
