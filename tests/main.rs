@@ -29,6 +29,7 @@ mod http;
 mod kernels;
 mod manifest;
 mod memory;
+mod messages;
 mod metrics;
 mod numbers;
 mod on_demand;
