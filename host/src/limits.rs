@@ -202,6 +202,9 @@ pub const CACHE_LEFTOVER_TIME: Duration = Duration::from_secs(3600);
 /// them by itself from here on, whatever was allocated before.
 pub const HUGE_BLOCK_BYTES: usize = (32 * MIB) as usize;
 
+/// Addresses that a pool reserves at the least: a memory of 4 GiB for each that there can be.
+pub const POOL_BYTES: usize = INSTANCES as usize * MEMORIES as usize * (4 * GIB) as usize;
+
 /// Open files for each model: the file of the image that its instances map, and the one that it is
 /// loaded from on demand.
 pub const DESCRIPTORS_PER_MODEL: usize = 2;
