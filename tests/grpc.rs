@@ -14,6 +14,7 @@ use glovebox_grpc::inference::{
     ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
     SystemSharedMemoryStatusRequest,
 };
+use prost::Message;
 use serde_json::json;
 
 use crate::harness::client::Client;
@@ -22,7 +23,7 @@ use crate::harness::grpc::status::{
     DEADLINE, INVALID, NOT_FOUND, PERMISSION, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN,
 };
 use crate::harness::grpc::{
-    Grpc, INFER, both, digits_raw, digits_typed, floats, frame, idle, input, number, one, path,
+    Grpc, INFER, both, digits_raw, digits_typed, floats, frame, idle, number, one, path,
     pixels, text, to,
 };
 use crate::harness::hostile::settles;

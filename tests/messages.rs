@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use glovebox_grpc::inference::{InferTensorContents, ModelInferRequest, ModelInferResponse};
+use prost::Message;
 
-use crate::harness::files::{Manifest, digits, expected, manifest, wine};
+use crate::harness::files::{Manifest, digits, manifest};
 use crate::harness::grpc::status::{DEADLINE, EXHAUSTED, INVALID, NOT_FOUND, UNIMPLEMENTED};
 use crate::harness::grpc::{
     Grpc, INFER, both, digits_raw, digits_typed, frame, frame_gzip, frame_of, idle, input, number,
-    one, path, pixels, text, to,
+    path, pixels, text, to,
 };
 
 /// A typed list of one datatype for a tensor of two elements.
