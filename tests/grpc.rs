@@ -23,8 +23,8 @@ use crate::harness::grpc::status::{
     DEADLINE, INVALID, NOT_FOUND, PERMISSION, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN,
 };
 use crate::harness::grpc::{
-    Grpc, INFER, both, digits_raw, digits_typed, floats, frame, idle, number, one, path,
-    pixels, text, to,
+    Grpc, INFER, both, digits_raw, digits_typed, floats, frame, idle, number, one, path, pixels,
+    text, to,
 };
 use crate::harness::hostile::settles;
 use crate::harness::{bodies, guest};
