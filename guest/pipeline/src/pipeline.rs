@@ -4,7 +4,7 @@ use glovebox_protocol::{InferRequest, InferResponse, Tensor, TensorSpec};
 use serde::Deserialize;
 
 use crate::error::CallError;
-use crate::input::{Input, Origin};
+use crate::input::{Input, Origin, Probe};
 use crate::output::{Answer, Output};
 
 /// What the model says of itself, and the tables `[input]` and `[output]`, all of `model.toml`.
@@ -57,6 +57,11 @@ impl Pipeline {
             input.check(inputs)?;
         }
         pipeline.output.check(outputs)?;
+        if pipeline.output.is_about_tokens() && !matches!(pipeline.input, Some(Input::Text(_))) {
+            return Err(
+                "[output] kind = \"token_classification\" needs [input] kind = \"text\"".into(),
+            );
+        }
         Ok(pipeline)
     }
 
@@ -80,6 +85,15 @@ impl Pipeline {
     pub fn media(&self) -> Vec<String> {
         let types = self.input.as_ref().map_or(&[] as &[_], Input::media);
         types.iter().map(|media| (*media).to_owned()).collect()
+    }
+
+    /// What the model must be able to take, if media can be too much for it.
+    ///
+    /// # Errors
+    /// Its inputs are not those that the configuration was checked against.
+    pub fn probe(&self, inputs: &[TensorSpec]) -> Result<Option<Probe>, CallError> {
+        let input = self.input.as_ref();
+        input.map_or(Ok(None), |input| input.probe(inputs))
     }
 
     /// Decodes a body to the request that the model answers.

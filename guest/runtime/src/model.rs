@@ -8,6 +8,7 @@ use tract_onnx::prelude::{TValue, TVec};
 
 use crate::error::{LoadError, failed};
 use crate::onnx::{self, Graph};
+use crate::pack;
 use crate::tensor::{from_tract, to_tract};
 
 static MODEL: OnceLock<Model> = OnceLock::new();
@@ -30,6 +31,7 @@ impl Model {
         }
         let pipeline = Pipeline::from_json(config, &graph.inputs, &graph.outputs)
             .map_err(LoadError::Config)?;
+        probe(&graph, &pipeline)?;
         let signature = Signature {
             inputs: graph.inputs.clone(),
             outputs: graph.outputs.clone(),
@@ -61,7 +63,7 @@ impl Model {
     /// Tensors to tensors, all outputs or those named.
     pub(crate) fn infer(&self, request: &InferRequest) -> Result<Vec<Tensor>, CallError> {
         self.signature.check(request)?;
-        let outputs = self.run(&request.inputs)?;
+        let outputs = run(&self.graph, &request.inputs)?;
         let named = |(spec, value): (&TensorSpec, TValue)| from_tract(&spec.name, value);
         let wanted = |name: &String| request.outputs.is_empty() || request.outputs.contains(name);
         let outputs = self.signature.outputs.iter().zip(outputs);
@@ -78,15 +80,25 @@ impl Model {
         let outputs = self.infer(&prepared.request)?;
         self.pipeline.answer(&prepared, outputs)
     }
+}
 
-    fn run(&self, inputs: &[Tensor]) -> Result<TVec<TValue>, CallError> {
-        let find = |name: &str| inputs.iter().find(|tensor| tensor.name == name);
-        let ordered = self
-            .signature
-            .inputs
-            .iter()
-            .filter_map(|spec| find(&spec.name));
-        let values = ordered.map(to_tract).collect::<Result<TVec<_>, _>>()?;
-        self.graph.plan.run(values).map_err(|error| failed(&error))
+fn run(graph: &Graph, inputs: &[Tensor]) -> Result<TVec<TValue>, CallError> {
+    let find = |name: &str| inputs.iter().find(|tensor| tensor.name == name);
+    let ordered = graph.inputs.iter().filter_map(|spec| find(&spec.name));
+    let values = ordered.map(to_tract).collect::<Result<TVec<_>, _>>()?;
+    graph.plan.run(values).map_err(|error| failed(&error))
+}
+
+/// Tries the largest that media can become. Where the engine panics over it, the note says what it
+/// was.
+fn probe(graph: &Graph, pipeline: &Pipeline) -> Result<(), LoadError> {
+    let unfit = |error: CallError| LoadError::Config(error.to_string());
+    let Some(probe) = pipeline.probe(&graph.inputs).map_err(unfit)? else {
+        return Ok(());
+    };
+    let about = format!("the model fails on {}", probe.about);
+    match pack::while_doing(&about, || run(graph, &probe.tensors)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(LoadError::Config(format!("{about}: {error}"))),
     }
 }
