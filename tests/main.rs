@@ -41,6 +41,7 @@ mod sharing;
 mod siblings;
 mod spin;
 mod statistics;
+mod text;
 mod tidy;
 mod up;
 mod wall;

@@ -4,7 +4,8 @@
     /tmp/venv-text/bin/python tests/text/make.py
 
 Three tokenizers are trained on sentences of this repository, one of each kind that language models
-use. The models have random weights with a fixed seed. Tokens to expect are those of the Python
+use. Training is not the same twice, so those that are there are kept; without them, everything changes.
+The models have random weights with a fixed seed. Tokens to expect are those of the Python
 package tokenizers, numbers those of ONNX Runtime with the pooling in NumPy, and entities those of the
 rules of the aggregation "simple" of transformers, written down again here.
 """
@@ -63,7 +64,7 @@ def train(tokenizer, trainer):
     return tokenizer
 
 
-def word_piece():
+def wordpiece():
     """As BERT's."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -83,7 +84,7 @@ def word_piece():
     return tokenizer
 
 
-def byte_pairs():
+def bpe():
     """As RoBERTa's: pairs of bytes, words told apart by GPT-2's expression. No padding in the file."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -379,12 +380,18 @@ def entities(reference, text):
     ]
 
 
+def kept(train):
+    """The tokenizer in the file, or a new one that goes there."""
+    file = HERE / f"{train.__name__}.json"
+    if not file.exists():
+        train().save(str(file), pretty=False)
+    return Tokenizer.from_file(str(file))
+
+
 def main():
-    made = {"wordpiece": word_piece(), "bpe": byte_pairs(), "unigram": unigram()}
+    made = {train.__name__: kept(train) for train in (wordpiece, bpe, unigram)}
     sizes = {name: tokenizer.get_vocab_size() for name, tokenizer in made.items()}
     embed, classify, tags = embedder(sizes["wordpiece"]), classifier(sizes["bpe"]), tagger(sizes["unigram"])
-    for name, tokenizer in made.items():
-        tokenizer.save(str(HERE / f"{name}.json"), pretty=False)
     for name, model in {"embed": embed, "classify": classify, "tag": tags, "echo": echo()}.items():
         onnx.save(model, HERE / f"{name}.onnx")
     tagging = Reference(made["unigram"], tags, MAX_TOKENS)
