@@ -484,7 +484,7 @@ fn a_configuration_that_does_not_fit_says_what_would() {
         (
             "embed",
             text("tokenizer = \"wordpiece.json\"\nmax_tokens = 3"),
-            "more than the 3 special tokens",
+            "two more than the 3 special tokens",
         ),
         (
             "embed",

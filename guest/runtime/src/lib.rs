@@ -13,6 +13,7 @@ mod heap;
 mod model;
 mod onnx;
 mod pack;
+mod rows;
 mod seeds;
 mod tensor;
 

@@ -33,6 +33,14 @@ pub struct Probe {
     pub about: String,
 }
 
+/// How long rows of tokens can be.
+pub struct Lengths {
+    /// Lengths in ascending order; a row that lies between two is padded to the longer one.
+    pub lengths: Vec<usize>,
+    /// The input that tells tokens from padding.
+    pub mask: String,
+}
+
 /// What an answer has to know of the media that it answers.
 pub(crate) enum Origin {
     /// Nothing but how many rows there are, which the tensors tell.

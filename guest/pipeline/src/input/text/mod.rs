@@ -9,12 +9,15 @@ use tokenizers::Encoding;
 
 use self::body::Passage;
 use self::tokenizer::Tokenizer;
-use super::Probe;
+use super::{Lengths, Probe};
 use crate::error::CallError;
 
 /// Tokens of one request, padding included. All of them are in the model at once, and what it keeps
 /// of them grows with it.
 const MAX_TOKENS_AT_ONCE: usize = 16_384;
+
+/// Rows that are shorter are padded to this; a few words are this long.
+const SHORTEST: usize = 8;
 
 /// Tokens of the row that a model is tried with when it is packed: models of sentences take no more,
 /// and those that do need much memory for it.
@@ -116,6 +119,23 @@ impl TryFrom<Written> for TextInput {
 }
 
 impl TextInput {
+    /// Two lengths or more, up to the longest row, no two of them further apart than 1 and a half:
+    /// what padding costs is bounded, and so is their number.
+    pub(crate) fn lengths(&self) -> Lengths {
+        let longest = self.tokenizer.max_tokens();
+        let doubled = std::iter::successors(Some(SHORTEST), |length| Some(length * 2));
+        let steps = doubled.flat_map(|length| [length, length + length / 2]);
+        let mut lengths: Vec<_> = steps.take_while(|length| *length < longest).collect();
+        if lengths.is_empty() {
+            lengths.push(longest / 2);
+        }
+        lengths.push(longest);
+        Lengths {
+            lengths,
+            mask: self.names.mask.clone(),
+        }
+    }
+
     /// Whether tokens fit the model's inputs.
     pub(crate) fn check(&self, inputs: &[TensorSpec]) -> Result<(), String> {
         if !inputs.iter().any(|spec| spec.name == self.names.ids) {

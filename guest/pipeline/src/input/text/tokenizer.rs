@@ -34,10 +34,10 @@ impl Tokenizer {
         let max_tokens = max_tokens.unwrap_or(truncation.max_length.min(MAX_TOKENS));
         let special = tokenizer.get_post_processor();
         let special = special.map_or(0, |processor| processor.added_tokens(true));
-        if max_tokens <= special || max_tokens > MAX_TOKENS {
+        if !(special + 2..=MAX_TOKENS).contains(&max_tokens) {
             return Err(format!(
-                "[input] max_tokens is {max_tokens}; it must be more than the {special} special tokens \
-                 of the tokenizer and at most {MAX_TOKENS}"
+                "[input] max_tokens is {max_tokens}; it must be at least two more than the {special} \
+                 special tokens of the tokenizer, and at most {MAX_TOKENS}"
             ));
         }
         let padding = tokenizer.get_padding().cloned();
