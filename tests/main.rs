@@ -42,6 +42,7 @@ mod sharing;
 mod siblings;
 mod spin;
 mod statistics;
+mod text;
 mod tidy;
 mod up;
 mod wall;

@@ -165,6 +165,8 @@ pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// A wasm file, which holds the weights. Core modules cannot be larger than 1 GiB.
 pub const ARTIFACT_BYTES: u64 = GIB + 64 * MIB;
+/// A tokenizer's file; those of a quarter of a million tokens have 20 MB.
+pub const TOKENIZER_BYTES: Bytes = Bytes(64 * MIB);
 /// Memory that packing may use: the file, its parsed form, the weights and their packed form.
 pub const PACK_MEMORY_BYTES: u64 = 4 * GIB - 64 * KIB;
 /// Pages of 64 KiB that a packed model has behind its image and what its graph needs, for what a

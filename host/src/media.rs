@@ -12,6 +12,7 @@ pub fn content_type(path: &Path) -> &'static str {
         "png" => "image/png",
         "jpg" | "jpeg" => "image/jpeg",
         "json" => "application/json",
+        "txt" => "text/plain",
         _ => "application/octet-stream",
     }
 }

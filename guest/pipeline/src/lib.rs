@@ -9,5 +9,6 @@ mod output;
 mod pipeline;
 
 pub use error::CallError;
+pub use input::{Lengths, Probe};
 pub use output::Answer;
 pub use pipeline::{About, Pipeline, Prepared};

@@ -4,7 +4,7 @@ use glovebox_protocol::{InferRequest, InferResponse, Tensor, TensorSpec};
 use serde::Deserialize;
 
 use crate::error::CallError;
-use crate::input::{Input, Origin};
+use crate::input::{Input, Lengths, Origin, Probe};
 use crate::output::{Answer, Output};
 
 /// What the model says of itself, and the tables `[input]` and `[output]`, all of `model.toml`.
@@ -49,15 +49,45 @@ impl Pipeline {
         inputs: &[TensorSpec],
         outputs: &[TensorSpec],
     ) -> Result<Self, String> {
+        let pipeline = Self::read(json)?;
+        pipeline.check(inputs, outputs)?;
+        Ok(pipeline)
+    }
+
+    /// Reads the configuration for a model whose inputs are not known yet.
+    ///
+    /// # Errors
+    /// What is written wrong, for the model's author.
+    pub fn read(json: &[u8]) -> Result<Self, String> {
         // By way of a value: positions in this text mean nothing to the author of `model.toml`.
         let value: serde_json::Value =
             serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        let pipeline = Self::deserialize(value).map_err(|error| error.to_string())?;
-        if let Some(input) = &pipeline.input {
+        Self::deserialize(value).map_err(|error| error.to_string())
+    }
+
+    /// Whether the configuration fits the model's inputs and outputs.
+    ///
+    /// # Errors
+    /// What does not fit, for the model's author.
+    pub fn check(&self, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<(), String> {
+        if let Some(input) = &self.input {
             input.check(inputs)?;
         }
-        pipeline.output.check(outputs)?;
-        Ok(pipeline)
+        self.output.check(outputs)?;
+        if self.output.is_about_tokens() && !matches!(self.input, Some(Input::Text(_))) {
+            return Err(
+                "[output] kind = \"token_classification\" needs [input] kind = \"text\"".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The lengths that rows of tokens should be prepared for; none if the model takes no texts.
+    pub fn lengths(&self) -> Option<Lengths> {
+        match &self.input {
+            Some(Input::Text(text)) => Some(text.lengths()),
+            _ => None,
+        }
     }
 
     /// What the model says of itself.
@@ -80,6 +110,15 @@ impl Pipeline {
     pub fn media(&self) -> Vec<String> {
         let types = self.input.as_ref().map_or(&[] as &[_], Input::media);
         types.iter().map(|media| (*media).to_owned()).collect()
+    }
+
+    /// What the model must be able to take, if media can be too much for it.
+    ///
+    /// # Errors
+    /// Its inputs are not those that the configuration was checked against.
+    pub fn probe(&self, inputs: &[TensorSpec]) -> Result<Option<Probe>, CallError> {
+        let input = self.input.as_ref();
+        input.map_or(Ok(None), |input| input.probe(inputs))
     }
 
     /// Decodes a body to the request that the model answers.

@@ -23,6 +23,8 @@ use std::ptr::null_mut;
 
 use dlmalloc::Dlmalloc;
 
+use crate::seeds;
+
 const WASM_PAGE: usize = 65536;
 /// Blocks of at least this size lie apart from the small ones: a request writes to small blocks
 /// (reference counts), and each page written to costs a copy-on-write fault.
@@ -94,9 +96,7 @@ pub(crate) fn stage(bytes: usize) -> *mut u8 {
 
 /// Starts tracking: surveys without a plan, places with one.
 pub(crate) fn begin(plan: Plan) {
-    // Hash seeds come from the addresses of two fresh blocks, once. Taken here they are the same
-    // in both loads, and so is the order in which maps are walked.
-    drop(std::hash::RandomState::new());
+    seeds::sow();
     let state = state();
     match plan {
         [small_bytes, _, survivors @ ..] => {

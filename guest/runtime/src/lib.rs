@@ -13,6 +13,8 @@ mod heap;
 mod model;
 mod onnx;
 mod pack;
+mod rows;
+mod seeds;
 mod tensor;
 
 use glovebox_pipeline::CallError;
@@ -81,15 +83,4 @@ impl From<CallError> for wit::Error {
             CallError::Failed(message) => Self::Failed(message),
         }
     }
-}
-
-/// Fails: a model that wants randomness would not answer the same way twice, and this component
-/// has no source of it.
-#[allow(unsafe_code, reason = "called by name by the getrandom crate")]
-#[unsafe(no_mangle)]
-unsafe extern "Rust" fn __getrandom_v03_custom(
-    _: *mut u8,
-    _: usize,
-) -> Result<(), getrandom::Error> {
-    Err(getrandom::Error::UNSUPPORTED)
 }

@@ -54,32 +54,156 @@ impl Graph {
     }
 }
 
+/// A model that is read, and not yet prepared for inputs of any size.
+pub(crate) struct Parsed {
+    model: InferenceModel,
+    pub(crate) input_names: Vec<String>,
+    output_names: Vec<String>,
+}
+
 /// Parses and optimises the model in `file`.
 ///
 /// # Errors
 /// What in the file is not ONNX, not supported or not consistent, with the node's name.
 pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
-    let proto = decode(file)?;
-    let onnx = tract_onnx::onnx();
-    check_operators(&onnx, &proto)?;
-    check_data(&proto)?;
-    let parsed = onnx.parse(&proto, None)?;
-    check_inputs(&proto, &parsed.unresolved_inputs)?;
-    let mut model = parsed.model;
-    drop(proto);
-    let input_names = name_inputs(&model)?;
-    let output_names = name_outputs(&model)?;
-    name_open_dimensions(&mut model)?;
+    let mut parsed = Parsed::of(decode(file)?)?;
+    name_open_dimensions(&mut parsed.model)?;
+    parsed.graph(optimised(parsed.model.clone())?)
+}
+
+fn optimised(model: InferenceModel) -> Result<TypedModel, LoadError> {
     let mut model = model.into_typed()?;
     graph::adopt(&mut model)?;
-    let model = model.into_optimized()?;
-    let inputs = specs(&model, input_names, model.input_outlets()?)?;
-    let outputs = specs(&model, output_names, model.output_outlets()?)?;
-    Ok(Graph {
-        plan: model.into_runnable()?,
-        inputs,
-        outputs,
-    })
+    Ok(model.into_optimized()?)
+}
+
+impl Parsed {
+    fn of(proto: pb::ModelProto) -> Result<Self, LoadError> {
+        let onnx = tract_onnx::onnx();
+        check_operators(&onnx, &proto)?;
+        check_data(&proto)?;
+        let parsed = onnx.parse(&proto, None)?;
+        check_inputs(&proto, &parsed.unresolved_inputs)?;
+        let model = parsed.model;
+        Ok(Self {
+            input_names: name_inputs(&model)?,
+            output_names: name_outputs(&model)?,
+            model,
+        })
+    }
+
+    /// A model of rows of tokens, to be prepared for rows of one length after the other. Only what it
+    /// says of its inputs counts then: the sizes that it names elsewhere are those of rows.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub(crate) fn of_rows(file: &[u8]) -> Result<Self, LoadError> {
+        let mut proto = decode(file)?;
+        if let Some(graph) = &mut proto.graph {
+            graph.value_info.clear();
+            graph.output.iter_mut().for_each(forget_shape);
+            narrow_sums(graph);
+        }
+        Self::of(proto)
+    }
+
+    /// What each input declares of its two dimensions: a size, or that it is open.
+    ///
+    /// # Errors
+    /// An input has another number of dimensions.
+    pub(crate) fn declared(&self) -> Result<Vec<[Option<usize>; 2]>, LoadError> {
+        let inputs = self.input_names.iter().enumerate();
+        let sizes = inputs.map(|(index, name)| {
+            let shape = &self.model.input_fact(index)?.shape;
+            if shape.rank().concretize() != Some(2) {
+                return Err(LoadError::Model(format!(
+                    "input {name:?} is not of shape [texts, tokens]"
+                )));
+            }
+            let size = |axis| shape.dim(axis)?.concretize()?.to_usize().ok();
+            Ok([size(0), size(1)])
+        });
+        sizes.collect()
+    }
+
+    /// The graph for one row of so many tokens.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub(crate) fn of_length(&self, length: usize) -> Result<TypedModel, LoadError> {
+        let mut model = self.model.clone();
+        for input in 0..self.input_names.len() {
+            let fact = model.input_fact(input)?;
+            let datum_type = fact.datum_type.concretize().unwrap_or(DatumType::I64);
+            model.set_input_fact(input, InferenceFact::dt_shape(datum_type, [1, length]))?;
+        }
+        optimised(model)
+    }
+
+    /// Makes ready to run what was optimised.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub(crate) fn graph(&self, model: TypedModel) -> Result<Graph, LoadError> {
+        Ok(Graph {
+            inputs: specs(&model, self.input_names.clone(), model.input_outlets()?)?,
+            outputs: specs(&model, self.output_names.clone(), model.output_outlets()?)?,
+            plan: model.into_runnable()?,
+        })
+    }
+}
+
+fn forget_shape(value: &mut pb::ValueInfoProto) {
+    let declared = value
+        .r#type
+        .as_mut()
+        .and_then(|declared| declared.value.as_mut());
+    if let Some(pb::type_proto::Value::TensorType(tensor)) = declared {
+        tensor.shape = None;
+    }
+}
+
+/// Sums up as INT32 what is cast to INT64 to be summed up: tract takes the latter for sizes, and has
+/// no sums of those. Positions of tokens are made so, and are small.
+fn narrow_sums(graph: &mut pb::GraphProto) {
+    let cast = |from: &str, to: &str, datatype: pb::tensor_proto::DataType| pb::NodeProto {
+        op_type: "Cast".into(),
+        name: format!("{to} as {datatype:?}"),
+        input: vec![from.into()],
+        output: vec![to.into()],
+        attribute: vec![pb::AttributeProto {
+            name: "to".into(),
+            r#type: pb::attribute_proto::AttributeType::Int as i32,
+            i: datatype as i64,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let is_long = |node: &pb::NodeProto| {
+        let to = node
+            .attribute
+            .iter()
+            .find(|attribute| attribute.name == "to");
+        node.op_type == "Cast"
+            && to.is_some_and(|to| to.i == pb::tensor_proto::DataType::Int64 as i64)
+    };
+    let casts = graph.node.iter().filter(|node| is_long(node));
+    let longs: BTreeSet<String> = casts.flat_map(|node| node.output.clone()).collect();
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for mut node in std::mem::take(&mut graph.node) {
+        match (node.input.first_mut(), node.output.first_mut()) {
+            (Some(input), Some(output)) if node.op_type == "CumSum" && longs.contains(input) => {
+                let (long, sums) = (input.clone(), output.clone());
+                *input = format!("{sums}/narrow");
+                *output = format!("{sums}/sums");
+                let before = cast(&long, input, pb::tensor_proto::DataType::Int32);
+                let after = cast(output, &sums, pb::tensor_proto::DataType::Int64);
+                nodes.extend([before, node, after]);
+            }
+            _ => nodes.push(node),
+        }
+    }
+    graph.node = nodes;
 }
 
 fn decode(file: &[u8]) -> Result<pb::ModelProto, LoadError> {

@@ -24,6 +24,9 @@ const PANIC_BYTES: usize = 512;
 /// Why the guest panicked, readable by the host after the trap.
 static PANIC: Mutex<([u8; PANIC_BYTES], usize)> = Mutex::new(([0; PANIC_BYTES], 0));
 
+/// What a panic would be about.
+static DOING: Mutex<String> = Mutex::new(String::new());
+
 /// What the host learns of one load.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -162,13 +165,24 @@ fn address_and_length(at: *const u8, length: usize) -> u64 {
     (at as u64) << 32 | length as u64
 }
 
+/// Does something that may panic, whose note then begins with `what`.
+pub(crate) fn while_doing<T>(what: &str, act: impl FnOnce() -> T) -> T {
+    let set = |text: String| DOING.lock().map(|mut doing| *doing = text);
+    let _ = set(format!("{what}: "));
+    let result = act();
+    let _ = set(String::new());
+    result
+}
+
 fn note_panic(panic: &PanicHookInfo<'_>) {
     use std::io::Write;
     let Ok(mut note) = PANIC.try_lock() else {
         return;
     };
     let mut rest = note.0.as_mut_slice();
+    let doing = DOING.try_lock();
+    let doing = doing.as_ref().map_or("", |doing| doing.as_str());
     // A message that does not fit is cut.
-    let _ = write!(rest, "{panic}");
+    let _ = write!(rest, "{doing}{panic}");
     note.1 = PANIC_BYTES - rest.len();
 }

@@ -1,12 +1,14 @@
 //! `model.toml`: what the model's owner says about the model.
 
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{limits, model, text};
+use crate::limits::{self, Bytes};
+use crate::{model, text};
 
 /// What packing needs to know beside the ONNX file.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub struct ModelConfig {
     pub description: Option<String>,
     /// Under which licence it is.
     pub licence: Option<String>,
-    /// How media becomes tensors, for the guest to check and use.
+    /// How media becomes tensors, for the guest to check and use. The tokenizer's file is read.
     pub input: Option<Value>,
     /// How tensors become an answer, for the guest to check and use. Labels are resolved.
     pub output: Option<Value>,
@@ -30,7 +32,7 @@ pub struct ModelConfig {
 /// One input with the answer that the model must give.
 #[derive(Debug)]
 pub struct Example {
-    /// A media file, read by its extension: `.png`, `.jpg`, `.json`.
+    /// A media file, read by its extension: `.png`, `.jpg`, `.json`, `.txt`.
     pub input: PathBuf,
     /// The label that must come first.
     pub label: Option<String>,
@@ -50,6 +52,14 @@ pub enum ConfigError {
         path: String,
         /// Why.
         source: io::Error,
+    },
+    /// A file that it names is larger than any of its kind.
+    #[error("{path} is larger than {max}")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// What it may have.
+        max: Bytes,
     },
     /// It is no TOML, or has an unknown key.
     #[error("{0}")]
@@ -105,14 +115,18 @@ impl ModelConfig {
             return Self::resolve(ModelToml::default(), Path::new(""), &stem);
         };
         let mut config = Self::parse(&read_text(path)?, path, &stem)?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        if let Some(input) = &mut config.input {
+            read_tokenizer(input, dir)?;
+        }
         if let Some(output) = &mut config.output {
-            read_labels(output, path.parent().unwrap_or(Path::new("")))?;
+            read_labels(output, dir)?;
         }
         Ok(config)
     }
 
     /// What a configuration says that stands in the file `path`, for a model whose file is called
-    /// `stem`. No file is read: labels may still be the name of one.
+    /// `stem`. No file is read: labels and a tokenizer may still be the names of some.
     ///
     /// # Errors
     /// It has an unknown key, or a name that no model can have.
@@ -172,6 +186,25 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
         path: path.display().to_string(),
         source,
     })
+}
+
+/// Replaces the name of a tokenizer's file by what stands in it.
+fn read_tokenizer(input: &mut Value, dir: &Path) -> Result<(), ConfigError> {
+    if let Some(Value::String(tokenizer)) = input.get_mut("tokenizer") {
+        *tokenizer = read_bounded(&dir.join(&*tokenizer), limits::TOKENIZER_BYTES)?;
+    }
+    Ok(())
+}
+
+fn read_bounded(path: &Path, max: Bytes) -> Result<String, ConfigError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(max.0 + 1).read_to_string(&mut text));
+    let path = path.display().to_string();
+    match read {
+        Ok(bytes) if bytes as u64 > max.0 => Err(ConfigError::TooLarge { path, max }),
+        Ok(_) => Ok(text),
+        Err(source) => Err(ConfigError::Read { path, source }),
+    }
 }
 
 /// Replaces the name of a file of labels by the labels, one a line.

@@ -2,11 +2,13 @@
 
 mod image;
 mod record;
+pub(crate) mod text;
 
 use glovebox_protocol::{Tensor, TensorSpec};
 use serde::Deserialize;
 
 use crate::error::CallError;
+use text::Texts;
 
 /// How media becomes tensors.
 #[derive(Deserialize)]
@@ -14,6 +16,7 @@ use crate::error::CallError;
 pub(crate) enum Input {
     Image(image::ImageInput),
     Record(record::RecordInput),
+    Text(Box<text::TextInput>),
 }
 
 /// Media as the model takes it.
@@ -22,10 +25,35 @@ pub(crate) struct Decoded {
     pub(crate) origin: Origin,
 }
 
+/// What a model is tried with when it is packed.
+pub struct Probe {
+    /// What to ask it.
+    pub tensors: Vec<Tensor>,
+    /// What that is, for its author.
+    pub about: String,
+}
+
+/// How long rows of tokens can be.
+pub struct Lengths {
+    /// Lengths in ascending order; a row that lies between two is padded to the longer one.
+    pub lengths: Vec<usize>,
+    /// The input that tells tokens from padding.
+    pub mask: String,
+}
+
 /// What an answer has to know of the media that it answers.
 pub(crate) enum Origin {
     /// Nothing but how many rows there are, which the tensors tell.
     Rows,
+    /// Texts and their tokens.
+    Texts(Texts),
+}
+
+impl Origin {
+    /// Whether one answer is a list, as its media was.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self, Self::Texts(texts) if texts.is_list)
+    }
 }
 
 impl Input {
@@ -34,6 +62,7 @@ impl Input {
         match self {
             Self::Image(image) => image.check(only(inputs)?),
             Self::Record(record) => record.check(only(inputs)?),
+            Self::Text(text) => text.check(inputs),
         }
     }
 
@@ -42,6 +71,15 @@ impl Input {
         match self {
             Self::Image(_) => &["image/png", "image/jpeg"],
             Self::Record(_) => &["application/json"],
+            Self::Text(_) => &["text/plain", "application/json"],
+        }
+    }
+
+    /// What the model must be able to take, if media can be too much for it.
+    pub(crate) fn probe(&self, inputs: &[TensorSpec]) -> Result<Option<Probe>, CallError> {
+        match self {
+            Self::Image(_) | Self::Record(_) => Ok(None),
+            Self::Text(text) => text.probe(inputs).map(Some),
         }
     }
 
@@ -52,15 +90,19 @@ impl Input {
         content_type: &str,
         body: &[u8],
     ) -> Result<Decoded, CallError> {
-        let spec = only(inputs).map_err(CallError::Failed)?;
-        let tensor = match self {
-            Self::Image(image) => image.decode(spec, content_type, body)?,
-            Self::Record(record) => record.decode(spec, body)?,
+        let only = || only(inputs).map_err(CallError::Failed);
+        let (tensors, origin) = match self {
+            Self::Image(image) => (
+                vec![image.decode(only()?, content_type, body)?],
+                Origin::Rows,
+            ),
+            Self::Record(record) => (vec![record.decode(only()?, body)?], Origin::Rows),
+            Self::Text(text) => {
+                let (tensors, texts) = text.decode(inputs, content_type, body)?;
+                (tensors, Origin::Texts(texts))
+            }
         };
-        Ok(Decoded {
-            tensors: vec![tensor],
-            origin: Origin::Rows,
-        })
+        Ok(Decoded { tensors, origin })
     }
 }
 

@@ -1,9 +1,13 @@
 //! Tensors to answers that a person can read.
 
-use glovebox_protocol::{Datatype, Tensor, TensorSpec};
+use glovebox_protocol::{Tensor, TensorSpec};
 use serde::{Deserialize, Serialize};
 
+use super::activation::Activation;
+use super::json;
+use super::numbers::{Numbers, declared, unfit};
 use crate::error::CallError;
+use crate::input::Origin;
 
 /// `[output] kind = "classification"`: the best labels of one output with their scores.
 #[derive(Deserialize)]
@@ -21,17 +25,7 @@ pub(crate) struct Classification {
     top: usize,
 }
 
-/// What turns the model's numbers into scores.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Activation {
-    #[default]
-    None,
-    Softmax,
-    Sigmoid,
-}
-
-/// The answer to one picture or record.
+/// The answer to one picture, record or text.
 #[derive(Serialize)]
 struct Class<'a> {
     label: &'a str,
@@ -52,20 +46,7 @@ fn default_top() -> usize {
 impl Classification {
     /// Whether the configuration fits the model's outputs.
     pub(crate) fn check(&self, outputs: &[TensorSpec]) -> Result<(), String> {
-        let Some(spec) = outputs.iter().find(|spec| spec.name == self.tensor) else {
-            let names: Vec<_> = outputs.iter().map(|spec| spec.name.as_str()).collect();
-            return Err(format!(
-                "[output] tensor {:?} does not exist; the outputs are {}",
-                self.tensor,
-                names.join(", ")
-            ));
-        };
-        if spec.datatype != Datatype::Fp32 {
-            return Err(format!(
-                "[output] tensor {:?} is {}, scores must be FP32",
-                self.tensor, spec.datatype
-            ));
-        }
+        let spec = declared(outputs, &self.tensor)?;
         let scores = spec.shape.last().copied().unwrap_or(1);
         if self.labels.is_empty() || scores == -1 || scores == self.labels.len() as i64 {
             return Ok(());
@@ -82,32 +63,18 @@ impl Classification {
         vec![self.tensor.clone()]
     }
 
-    /// One class a row: an object for one row, an array for several.
-    pub(crate) fn answer(&self, outputs: &[Tensor]) -> Result<Vec<u8>, CallError> {
-        let failed = |why: &str| CallError::Failed(format!("output {:?} {why}", self.tensor));
-        let tensor = outputs
-            .iter()
-            .find(|tensor| tensor.name == self.tensor)
-            .ok_or_else(|| failed("is missing"))?;
-        let width = tensor.shape.last().copied().unwrap_or(1).max(1) as usize;
-        let scores: Vec<f32> = tensor
-            .data
-            .chunks_exact(4)
-            .filter_map(|c| c.try_into().ok())
-            .map(f32::from_le_bytes)
-            .collect();
+    /// The class of each row.
+    pub(crate) fn answer(&self, origin: &Origin, outputs: &[Tensor]) -> Result<Vec<u8>, CallError> {
+        let numbers = Numbers::of(outputs, &self.tensor)?;
+        let width = numbers.shape.last().copied().unwrap_or(1).max(1);
         let names: Vec<String> = (0..width).map(|index| self.name(index)).collect();
-        let rows = scores
-            .chunks_exact(width)
-            .map(|row| self.class(row, &names));
-        let classes = rows
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| failed("has no scores"))?;
-        let json = match classes.as_slice() {
-            [class] => serde_json::to_vec(class),
-            classes => serde_json::to_vec(classes),
-        };
-        json.map_err(|error| CallError::Failed(error.to_string()))
+        let rows = numbers.values.chunks_exact(width);
+        let classes = rows.map(|row| self.class(row, &names));
+        let classes = classes.collect::<Option<Vec<_>>>();
+        json(
+            origin,
+            &classes.ok_or_else(|| unfit(&self.tensor, "has no scores"))?,
+        )
     }
 
     fn class<'a>(&self, row: &[f32], names: &'a [String]) -> Option<Class<'a>> {
@@ -136,29 +103,6 @@ impl Classification {
             .get(index)
             .cloned()
             .unwrap_or_else(|| index.to_string())
-    }
-}
-
-impl Activation {
-    fn apply(self, row: &[f32]) -> Vec<f32> {
-        match self {
-            Self::None => row.to_vec(),
-            Self::Sigmoid => row
-                .iter()
-                .map(|logit| 1.0 / (1.0 + (-logit).exp()))
-                .collect(),
-            Self::Softmax => {
-                // The largest logit is subtracted, so that no exponential overflows.
-                let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let exponentials: Vec<f32> =
-                    row.iter().map(|logit| (logit - largest).exp()).collect();
-                let sum: f32 = exponentials.iter().sum();
-                exponentials
-                    .iter()
-                    .map(|exponential| exponential / sum)
-                    .collect()
-            }
-        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! `[output]`: tensors to answers that a person can read.
 
+mod activation;
 mod classification;
+mod embedding;
+mod entities;
+mod numbers;
 
 use glovebox_protocol::{Tensor, TensorSpec};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::CallError;
 use crate::input::Origin;
@@ -16,6 +20,8 @@ pub(crate) enum Output {
     #[default]
     Tensors,
     Classification(classification::Classification),
+    Embedding(embedding::Embedding),
+    TokenClassification(entities::TokenClassification),
 }
 
 /// An answer, as a client gets it.
@@ -41,6 +47,8 @@ impl Output {
         match self {
             Self::Tensors => Ok(()),
             Self::Classification(classification) => classification.check(outputs),
+            Self::Embedding(embedding) => embedding.check(outputs),
+            Self::TokenClassification(entities) => entities.check(outputs),
         }
     }
 
@@ -49,20 +57,46 @@ impl Output {
         match self {
             Self::Tensors => Vec::new(),
             Self::Classification(classification) => classification.wanted(),
+            Self::Embedding(embedding) => embedding.wanted(),
+            Self::TokenClassification(entities) => entities.wanted(),
         }
+    }
+
+    /// Whether it is about the tokens of a text.
+    pub(crate) fn is_about_tokens(&self) -> bool {
+        matches!(self, Self::TokenClassification(_))
     }
 
     /// The answer to media of this origin; none where tensors are the answer.
     pub(crate) fn answer(
         &self,
-        _origin: &Origin,
+        origin: &Origin,
         outputs: &[Tensor],
     ) -> Option<Result<Answer, CallError>> {
-        match self {
-            Self::Tensors => None,
-            Self::Classification(classification) => {
-                Some(classification.answer(outputs).map(Answer::json))
-            }
-        }
+        let json = match self {
+            Self::Tensors => return None,
+            Self::Classification(classification) => classification.answer(origin, outputs),
+            Self::Embedding(embedding) => embedding.answer(origin, outputs),
+            Self::TokenClassification(entities) => entities.answer(origin, outputs),
+        };
+        Some(json.map(Answer::json))
     }
+}
+
+/// The answers to all rows: a list, or the only one by itself.
+fn json<T: Serialize>(origin: &Origin, answers: &[T]) -> Result<Vec<u8>, CallError> {
+    if let Origin::Texts(texts) = origin
+        && texts.rows.len() != answers.len()
+    {
+        return Err(CallError::Failed(format!(
+            "the model gives {} answers to {} texts",
+            answers.len(),
+            texts.rows.len()
+        )));
+    }
+    let json = match answers {
+        [answer] if !origin.is_list() => serde_json::to_vec(answer),
+        answers => serde_json::to_vec(answers),
+    };
+    json.map_err(|error| CallError::Failed(error.to_string()))
 }
