@@ -57,6 +57,10 @@ impl Pipeline {
             input.check(inputs)?;
         }
         pipeline.output.check(outputs)?;
+        let is_picture = matches!(pipeline.input, Some(Input::Image(_)));
+        if pipeline.output.needs_picture() && !is_picture {
+            return Err("this kind of [output] needs [input] kind = \"image\"".into());
+        }
         Ok(pipeline)
     }
 

@@ -30,7 +30,7 @@ pub struct ModelConfig {
 /// One input with the answer that the model must give.
 #[derive(Debug)]
 pub struct Example {
-    /// A media file, read by its extension: `.png`, `.jpg`, `.json`.
+    /// A media file, read by its extension: `.png`, `.jpg`, `.webp`, `.json`.
     pub input: PathBuf,
     /// The label that must come first.
     pub label: Option<String>,

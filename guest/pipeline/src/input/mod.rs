@@ -6,6 +6,8 @@ mod record;
 use glovebox_protocol::{Tensor, TensorSpec};
 use serde::Deserialize;
 
+pub(crate) use self::image::{Placement, Size};
+
 use crate::error::CallError;
 
 /// How media becomes tensors.
@@ -26,6 +28,8 @@ pub(crate) struct Decoded {
 pub(crate) enum Origin {
     /// Nothing but how many rows there are, which the tensors tell.
     Rows,
+    /// How large the picture is, and where it lies on the model's input.
+    Picture(Placement),
 }
 
 impl Input {
@@ -40,7 +44,7 @@ impl Input {
     /// The content types that become tensors.
     pub(crate) fn media(&self) -> &'static [&'static str] {
         match self {
-            Self::Image(_) => &["image/png", "image/jpeg"],
+            Self::Image(_) => image::MEDIA,
             Self::Record(_) => &["application/json"],
         }
     }
@@ -53,13 +57,16 @@ impl Input {
         body: &[u8],
     ) -> Result<Decoded, CallError> {
         let spec = only(inputs).map_err(CallError::Failed)?;
-        let tensor = match self {
-            Self::Image(image) => image.decode(spec, content_type, body)?,
-            Self::Record(record) => record.decode(spec, body)?,
+        let (tensor, origin) = match self {
+            Self::Image(image) => {
+                let (tensor, placement) = image.decode(spec, content_type, body)?;
+                (tensor, Origin::Picture(placement))
+            }
+            Self::Record(record) => (record.decode(spec, body)?, Origin::Rows),
         };
         Ok(Decoded {
             tensors: vec![tensor],
-            origin: Origin::Rows,
+            origin,
         })
     }
 }

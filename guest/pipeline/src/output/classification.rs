@@ -3,6 +3,7 @@
 use glovebox_protocol::{Datatype, Tensor, TensorSpec};
 use serde::{Deserialize, Serialize};
 
+use super::activation::Activation;
 use crate::error::CallError;
 
 /// `[output] kind = "classification"`: the best labels of one output with their scores.
@@ -19,16 +20,6 @@ pub(crate) struct Classification {
     /// How many labels the answer names.
     #[serde(default = "default_top")]
     top: usize,
-}
-
-/// What turns the model's numbers into scores.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Activation {
-    #[default]
-    None,
-    Softmax,
-    Sigmoid,
 }
 
 /// The answer to one picture or record.
@@ -111,7 +102,8 @@ impl Classification {
     }
 
     fn class<'a>(&self, row: &[f32], names: &'a [String]) -> Option<Class<'a>> {
-        let scores = self.activation.apply(row);
+        let mut scores = row.to_vec();
+        self.activation.apply(&mut scores);
         let mut top: Vec<_> = names
             .iter()
             .zip(scores)
@@ -136,29 +128,6 @@ impl Classification {
             .get(index)
             .cloned()
             .unwrap_or_else(|| index.to_string())
-    }
-}
-
-impl Activation {
-    fn apply(self, row: &[f32]) -> Vec<f32> {
-        match self {
-            Self::None => row.to_vec(),
-            Self::Sigmoid => row
-                .iter()
-                .map(|logit| 1.0 / (1.0 + (-logit).exp()))
-                .collect(),
-            Self::Softmax => {
-                // The largest logit is subtracted, so that no exponential overflows.
-                let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let exponentials: Vec<f32> =
-                    row.iter().map(|logit| (logit - largest).exp()).collect();
-                let sum: f32 = exponentials.iter().sum();
-                exponentials
-                    .iter()
-                    .map(|exponential| exponential / sum)
-                    .collect()
-            }
-        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! `[output]`: tensors to answers that a person can read.
 
+mod activation;
 mod classification;
+mod detection;
+mod numbers;
+mod segmentation;
 
 use glovebox_protocol::{Tensor, TensorSpec};
 use serde::Deserialize;
@@ -16,6 +20,8 @@ pub(crate) enum Output {
     #[default]
     Tensors,
     Classification(classification::Classification),
+    Detection(detection::Detection),
+    Segmentation(segmentation::Segmentation),
 }
 
 /// An answer, as a client gets it.
@@ -33,6 +39,13 @@ impl Answer {
             body,
         }
     }
+
+    fn png(body: Vec<u8>) -> Self {
+        Self {
+            content_type: "image/png",
+            body,
+        }
+    }
 }
 
 impl Output {
@@ -41,7 +54,14 @@ impl Output {
         match self {
             Self::Tensors => Ok(()),
             Self::Classification(classification) => classification.check(outputs),
+            Self::Detection(detection) => detection.check(outputs),
+            Self::Segmentation(segmentation) => segmentation.check(outputs),
         }
+    }
+
+    /// Whether an answer is about places on a picture.
+    pub(crate) fn needs_picture(&self) -> bool {
+        matches!(self, Self::Detection(_) | Self::Segmentation(_))
     }
 
     /// The outputs that an answer needs; none means all.
@@ -49,20 +69,31 @@ impl Output {
         match self {
             Self::Tensors => Vec::new(),
             Self::Classification(classification) => classification.wanted(),
+            Self::Detection(detection) => detection.wanted(),
+            Self::Segmentation(segmentation) => segmentation.wanted(),
         }
     }
 
     /// The answer to media of this origin; none where tensors are the answer.
     pub(crate) fn answer(
         &self,
-        _origin: &Origin,
+        origin: &Origin,
         outputs: &[Tensor],
     ) -> Option<Result<Answer, CallError>> {
-        match self {
-            Self::Tensors => None,
-            Self::Classification(classification) => {
-                Some(classification.answer(outputs).map(Answer::json))
+        Some(match (self, origin) {
+            (Self::Tensors, _) => return None,
+            (Self::Classification(classification), _) => {
+                classification.answer(outputs).map(Answer::json)
             }
-        }
+            (Self::Detection(detection), Origin::Picture(placement)) => {
+                detection.answer(*placement, outputs).map(Answer::json)
+            }
+            (Self::Segmentation(segmentation), Origin::Picture(placement)) => {
+                segmentation.answer(*placement, outputs).map(Answer::png)
+            }
+            (Self::Detection(_) | Self::Segmentation(_), Origin::Rows) => Err(CallError::Failed(
+                "[output] is about pictures, and this is none".into(),
+            )),
+        })
     }
 }
