@@ -26,6 +26,7 @@ mod fuel;
 mod grpc;
 mod harness;
 mod http;
+mod images;
 mod kernels;
 mod manifest;
 mod memory;
