@@ -7,7 +7,9 @@ from dataclasses import dataclass
 PASS, CONSTANT, UNSUPPORTED, WRONG = "pass", "constant", "unsupported", "wrong"
 STATUSES = [PASS, CONSTANT, UNSUPPORTED, WRONG]
 # Where in a graph something is differs from case to case.
-PLACES = re.compile(r' ?\((?:node|the node that makes) "(?:[^"\\]|\\.)*"\)')
+PLACES = re.compile(
+    r' ?\((?:node|the node that makes) "(?:[^"\\]|\\.)*"\)|(?<=node) #\d+ "[^"]*"|the model does not load: '
+)
 
 REPORT = """\
 # Operators
@@ -23,7 +25,8 @@ and a scenario test fails when it is no longer true. [tests/coverage/cases.txt](
 has each case by name.
 
 An answer passes with the datatype and the shape that are expected, equal integers, texts, NaN and infinities,
-and other numbers within the tolerance that the case has (mostly a relative 1e-3). The cases give everything as
+and other numbers within the tolerance that the case has (mostly a relative 1e-3) or a hundred-thousandth of
+the largest number; FP16 has two of its steps. The cases give everything as
 inputs, also axes, sizes and scales, which exported models hold as constants. Where `pack` refuses that, all
 inputs but the first are made constants; what passes then is counted as `constant`. A case is unsupported if
 `pack` refuses both and says what it lacks, or if the protocol cannot carry a tensor of the case. All else is
@@ -65,7 +68,10 @@ class Result:
 
 
 def unsupported(reason):
-    return Result(UNSUPPORTED, one_line(PLACES.sub("", reason)))
+    """Without where in the graph it is: that differs from case to case, and several are one."""
+    said, listed, operators = PLACES.sub("", reason).partition("unsupported operator ")
+    operators = ", ".join(dict.fromkeys(operators.split(", ")))
+    return Result(UNSUPPORTED, one_line(said + listed + operators))
 
 
 def wrong(reason):

@@ -11,12 +11,40 @@ use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::prelude::tract_itertools::Itertools;
 
 use crate::error::LoadError;
+use crate::functions;
 use crate::graph;
+use crate::lower::lower;
+use crate::misread::{is_supported, misread, name};
+use crate::ops;
 use crate::tensor::to_tract;
 
 /// Whose operators tract knows, by name alone: another domain's operator of the same name is
 /// another operator.
-const STANDARD_DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+const STANDARD_DOMAINS: [&str; 3] = ["", "ai.onnx", "ai.onnx.ml"];
+
+/// The domain of ONNX Runtime's own operators. Of those that have the name of one of ONNX, only these
+/// mean the same.
+const CONTRIBUTED_DOMAIN: &str = "com.microsoft";
+const CONTRIBUTED: [&str; 15] = [
+    "BiasGelu",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "FastGelu",
+    "GatherBlockQuantized",
+    "Gelu",
+    "GroupQueryAttention",
+    "MatMulNBits",
+    "MultiHeadAttention",
+    "QuantizeLinear",
+    "QuickGelu",
+    "RotaryEmbedding",
+    "SimplifiedLayerNormalization",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+];
+
+/// What tract says of a size whose symbol belongs to a graph that is no more.
+const LOST_SYMBOL: &str = "invalid (dead ?) SymbolScope";
 
 /// An optimised graph and what it is called with.
 pub(crate) struct Graph {
@@ -27,8 +55,11 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// Runs the graph once, open dimensions being 1. Zeros may make no sense to a model, so a
-    /// failure says nothing.
-    pub(crate) fn run_on_zeros(&self) {
+    /// failure says nothing, but for one.
+    ///
+    /// # Errors
+    /// The engine has lost track of a size: no input would help.
+    pub(crate) fn run_on_zeros(&self) -> Result<(), LoadError> {
         let zeros = |spec: &TensorSpec| {
             let shape: Vec<u64> = spec
                 .shape
@@ -49,8 +80,15 @@ impl Graph {
             .map(zeros)
             .collect::<Option<TVec<TValue>>>()
         {
-            let _ = self.plan.run(inputs);
+            let failure = self.plan.run(inputs).err();
+            let failure = failure.map(|failure| format!("{failure:#}"));
+            if let Some(failure) = failure.filter(|failure| failure.contains(LOST_SYMBOL)) {
+                return Err(LoadError::Model(format!(
+                    "sizes that are computed in this way are not supported: {failure}"
+                )));
+            }
         }
+        Ok(())
     }
 }
 
@@ -59,9 +97,13 @@ impl Graph {
 /// # Errors
 /// What in the file is not ONNX, not supported or not consistent, with the node's name.
 pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
-    let proto = decode(file)?;
-    let onnx = tract_onnx::onnx();
+    let mut proto = decode(file)?;
+    functions::inline(&mut proto, file)?;
+    proto.graph.iter_mut().for_each(lower);
+    let mut onnx = tract_onnx::onnx();
+    ops::register(&mut onnx);
     check_operators(&onnx, &proto)?;
+    check_datatypes(&proto)?;
     check_data(&proto)?;
     let parsed = onnx.parse(&proto, None)?;
     check_inputs(&proto, &parsed.unresolved_inputs)?;
@@ -73,6 +115,7 @@ pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
     let mut model = model.into_typed()?;
     graph::adopt(&mut model)?;
     let model = model.into_optimized()?;
+    check_training(&model)?;
     let inputs = specs(&model, input_names, model.input_outlets()?)?;
     let outputs = specs(&model, output_names, model.output_outlets()?)?;
     Ok(Graph {
@@ -91,7 +134,7 @@ fn decode(file: &[u8]) -> Result<pb::ModelProto, LoadError> {
     }
 }
 
-/// Refuses operators that tract does not know, all at once.
+/// Refuses operators that tract does not know or would misread, all at once.
 fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError> {
     let opset = proto
         .opset_import
@@ -101,8 +144,10 @@ fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError>
     let mut unknown = BTreeSet::new();
     if let Some(graph) = &proto.graph {
         visit_nodes(graph, &mut |node| {
-            if !is_known(onnx, opset, node) {
-                unknown.insert(describe(node));
+            if !is_known(onnx, node) {
+                unknown.insert(describe(node, ""));
+            } else if let Some(what) = misread(node, opset) {
+                unknown.insert(describe(node, &format!(" with {what}")));
             }
         });
     }
@@ -115,14 +160,39 @@ fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError>
     )))
 }
 
-fn is_known(onnx: &Onnx, opset: i64, node: &pb::NodeProto) -> bool {
+fn is_known(onnx: &Onnx, node: &pb::NodeProto) -> bool {
     let is_standard = STANDARD_DOMAINS.contains(&node.domain.as_str());
-    // Before opset 7 the slopes belong to axis 1, and tract would take them for the last axis.
-    let is_misread = node.op_type == "PRelu" && opset < 7;
-    is_standard && !is_misread && onnx.op_register.0.contains_key(&node.op_type)
+    let is_contributed = node.domain == CONTRIBUTED_DOMAIN;
+    let is_ours = is_standard || is_contributed && CONTRIBUTED.contains(&&*node.op_type);
+    is_ours && onnx.op_register.0.contains_key(&node.op_type)
 }
 
-fn describe(node: &pb::NodeProto) -> String {
+/// Refuses datatypes that tensors cannot have.
+fn check_datatypes(proto: &pb::ModelProto) -> Result<(), LoadError> {
+    let Some(graph) = &proto.graph else {
+        return Ok(());
+    };
+    let values = graph.input.iter().chain(&graph.output);
+    let values = values.filter_map(|value| {
+        let pb::type_proto::Value::TensorType(tensor) = value.r#type.as_ref()?.value.as_ref()?;
+        Some((&value.name, tensor.elem_type))
+    });
+    let weights = graph.initializer.iter();
+    let weights = weights.map(|tensor| (&tensor.name, tensor.data_type));
+    match values
+        .chain(weights)
+        .find(|(_, datatype)| !is_supported(*datatype))
+    {
+        None => Ok(()),
+        Some((tensor, datatype)) => Err(LoadError::Model(format!(
+            "tensor {tensor:?} has datatype {}, which is not supported",
+            name(datatype)
+        ))),
+    }
+}
+
+/// A node's operator, and where it is.
+fn describe(node: &pb::NodeProto, what: &str) -> String {
     let domain = if node.domain.is_empty() {
         String::new()
     } else {
@@ -132,7 +202,7 @@ fn describe(node: &pb::NodeProto) -> String {
         ("", Some(output)) => format!("the node that makes {output:?}"),
         (name, _) => format!("node {name:?}"),
     };
-    format!("{domain}{} ({name})", node.op_type)
+    format!("{domain}{}{what} ({name})", node.op_type)
 }
 
 /// Calls `visit` for the nodes of a graph and of the graphs inside its nodes.
@@ -146,6 +216,22 @@ fn visit_nodes(graph: &pb::GraphProto, visit: &mut impl FnMut(&pb::NodeProto)) {
         {
             visit_nodes(inner, visit);
         }
+    }
+}
+
+/// Refuses what only training does: where it is certain that nothing is dropped, nothing is left of
+/// the node.
+fn check_training(model: &TypedModel) -> Result<(), LoadError> {
+    let dropout = model
+        .nodes()
+        .iter()
+        .find(|node| node.op.name() == "Dropout");
+    match dropout {
+        None => Ok(()),
+        Some(node) => Err(LoadError::UnsupportedOperator(format!(
+            "unsupported operator Dropout in training mode (node {:?})",
+            node.name
+        ))),
     }
 }
 
@@ -176,7 +262,7 @@ fn check_inputs(proto: &pb::ModelProto, unresolved: &[String]) -> Result<(), Loa
     };
     let nodes = proto.graph.iter().flat_map(|graph| &graph.node);
     let user = nodes.into_iter().find(|node| node.input.contains(missing));
-    let user = user.map(describe).unwrap_or_default();
+    let user = user.map(|node| describe(node, "")).unwrap_or_default();
     Err(LoadError::Model(format!(
         "{user} takes {missing:?}, which is no input, no weights and no node's output"
     )))
