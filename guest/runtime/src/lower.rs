@@ -5,19 +5,21 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 /// Writes the nodes of a graph, and of the graphs inside it, in terms that tract understands.
-pub(crate) fn lower(graph: &mut GraphProto) {
+pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
     let nodes = std::mem::take(&mut graph.node);
     for mut node in nodes {
         for attribute in &mut node.attribute {
             let inner = attribute.g.iter_mut().chain(&mut attribute.graphs);
-            inner.for_each(lower);
+            inner.for_each(|graph| lower(graph, opset));
         }
         let mut body = Body::new(&node);
         let result = match node.op_type.as_str() {
             _ if !["", "ai.onnx"].contains(&node.domain.as_str()) => None,
+            "Celu" => Some(vec![body.celu()]),
             "GRU" | "LSTM" | "RNN" => body.backwards(),
             "LpPool" => Some(vec![body.lp_pool()]),
             "Pad" => body.pad(),
+            "ReduceLogSumExp" => Some(vec![body.log_sum_exp(opset)]),
             "SwiGLU" => Some(vec![body.swiglu()]),
             "Swish" => Some(vec![body.swish()]),
             "Upsample" => Some(vec![body.upsample()]),
@@ -116,6 +118,24 @@ impl<'a> Body<'a> {
         self.add("CastLike", &[&constant, like], Vec::new())
     }
 
+    /// max(0, x) + min(0, alpha * (exp(x / alpha) - 1)); tract leaves out to multiply by alpha.
+    fn celu(&mut self) -> String {
+        let x = self.input(0);
+        let alpha = self.attribute("alpha").map_or(1.0, |attribute| attribute.f);
+        let (alpha, zero, one) = (
+            self.number(alpha, x),
+            self.number(0.0, x),
+            self.number(1.0, x),
+        );
+        let scaled = self.add("Div", &[x, &alpha], Vec::new());
+        let power = self.add("Exp", &[&scaled], Vec::new());
+        let less = self.add("Sub", &[&power, &one], Vec::new());
+        let below = self.add("Mul", &[&less, &alpha], Vec::new());
+        let below = self.add("Min", &[&below, &zero], Vec::new());
+        let above = self.add("Max", &[x, &zero], Vec::new());
+        self.add("Add", &[&above, &below], Vec::new())
+    }
+
     /// The mean of powers is their sum divided by the size of the window, which counts the border.
     fn lp_pool(&mut self) -> String {
         let p = self.attribute("p").map_or(2, |attribute| attribute.i) as f32;
@@ -147,6 +167,50 @@ impl<'a> Body<'a> {
         node.input.get_mut(2)?.clone_from(&value);
         self.nodes.push(node);
         Some(Vec::new())
+    }
+
+    /// Relative to the largest number, whose power would be infinite in tract's.
+    fn log_sum_exp(&mut self, opset: i64) -> String {
+        let x = self.input(0);
+        let inputs: Vec<&str> = self.node.input.iter().map(String::as_str).collect();
+        let asked = self.node.attribute.clone();
+        let mut kept = asked.clone();
+        kept.retain(|attribute| attribute.name != "keepdims");
+        kept.push(whole("keepdims", 1));
+        let (least, most) = (self.number(f32::MIN, x), self.number(f32::MAX, x));
+        let mut largest = |attributes| {
+            let largest = self.add("ReduceMax", &inputs, attributes);
+            // The difference of two infinite numbers would be no number.
+            let largest = self.add("Max", &[&largest, &least], Vec::new());
+            self.add("Min", &[&largest, &most], Vec::new())
+        };
+        let (beside, before) = (largest(kept), largest(asked.clone()));
+        let difference = self.add("Sub", &[x, &beside], Vec::new());
+        let powers = self.add("Exp", &[&difference], Vec::new());
+        let sum = self.sum(&powers, inputs.get(1).copied(), asked, opset);
+        let logarithm = self.add("Log", &[&sum], Vec::new());
+        self.add("Add", &[&logarithm, &before], Vec::new())
+    }
+
+    /// The sum along axes, which it took as an input before others did.
+    fn sum(
+        &mut self,
+        x: &str,
+        axes: Option<&str>,
+        mut attributes: Vec<AttributeProto>,
+        opset: i64,
+    ) -> String {
+        let given = attributes.iter().find(|attribute| attribute.name == "axes");
+        let axes = match (axes, given.filter(|_| opset >= 13)) {
+            (Some(axes), _) => Some(axes.to_owned()),
+            (None, Some(given)) => Some(self.list(&given.ints.clone())),
+            (None, None) => None,
+        };
+        if axes.is_some() {
+            attributes.retain(|attribute| attribute.name != "axes");
+        }
+        let inputs: Vec<&str> = [x].into_iter().chain(axes.as_deref()).collect();
+        self.add("ReduceSum", &inputs, attributes)
     }
 
     /// x * sigmoid(alpha * x)

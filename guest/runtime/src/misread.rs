@@ -1,24 +1,78 @@
 //! What tract would read otherwise than ONNX means it, and must therefore not load.
 
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, NodeProto};
+use std::collections::HashSet;
 
-/// What is not supported about a node, if tract would overlook it.
-pub(crate) fn misread(node: &NodeProto, opset: i64) -> Option<String> {
-    let attribute = |name: &str| {
-        node.attribute
-            .iter()
-            .find(|attribute| attribute.name == name)
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Size;
+use tract_onnx::pb::type_proto::Value;
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, ValueInfoProto};
+
+/// What nodes are read by, beside themselves.
+pub(crate) struct Surroundings<'a> {
+    /// The version of ONNX's own operators.
+    opset: i64,
+    /// What callers give.
+    inputs: HashSet<&'a str>,
+    /// Whether one of these has no elements.
+    is_empty: bool,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(crate) fn of(model: &'a ModelProto) -> Self {
+        let graph = model.graph.iter();
+        let weights: HashSet<&str> = graph
+            .clone()
+            .flat_map(|graph| &graph.initializer)
+            .map(|weights| &*weights.name)
+            .collect();
+        let inputs = graph.flat_map(|graph| &graph.input);
+        let inputs = inputs.filter(|input| !weights.contains(&*input.name));
+        Self {
+            opset: opset(model),
+            is_empty: inputs.clone().any(|input| has_no_elements(input)),
+            inputs: inputs.map(|input| &*input.name).collect(),
+        }
+    }
+
+    /// What is not supported about a node, if tract would overlook it.
+    pub(crate) fn misread(&self, node: &NodeProto) -> Option<String> {
+        let attribute = |name: &str| node.attribute.iter().find(|there| there.name == name);
+        let input = |index: usize| node.input.get(index).filter(|name| !name.is_empty());
+        let is_asked = |index| input(index).is_some_and(|name| self.inputs.contains(&**name));
+        let what = match node.op_type.as_str() {
+            "BatchNormalization" if attribute("training_mode").is_some_and(|mode| mode.i != 0) => {
+                "training_mode"
+            }
+            // The slopes belong to axis 1, and tract would take them for the last axis.
+            "PRelu" if self.opset < 7 => "slopes of before operator set 7",
+            // There, tract begins with the largest finite number.
+            "ReduceMax" | "ReduceMin" if self.is_empty => "an input without elements",
+            "Slice" if input(3).is_none() && (is_asked(1) || is_asked(2)) => {
+                "bounds that are inputs, for all axes"
+            }
+            "SpaceToDepth" if attribute("mode").is_some_and(|mode| mode.s == b"CRD") => "mode CRD",
+            _ => return datatype(attribute("to")?),
+        };
+        Some(what.to_owned())
+    }
+}
+
+/// The version of ONNX's own operators that a model is written in.
+pub(crate) fn opset(model: &ModelProto) -> i64 {
+    let mut imports = model.opset_import.iter();
+    let own = imports.find(|import| ["", "ai.onnx"].contains(&&*import.domain));
+    own.map_or(i64::MAX, |import| import.version)
+}
+
+fn has_no_elements(input: &ValueInfoProto) -> bool {
+    let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|of| of.value.as_ref())
+    else {
+        return false;
     };
-    let number = |name: &str| attribute(name).map(|attribute| attribute.i);
-    let what = match node.op_type.as_str() {
-        "BatchNormalization" if number("training_mode") == Some(1) => "training",
-        // The slopes belong to axis 1, and tract would take them for the last axis.
-        "PRelu" if opset < 7 => "before operator set 7",
-        "SpaceToDepth" if attribute("mode").is_some_and(|mode| mode.s == b"CRD") => "mode CRD",
-        _ => return datatype(attribute("to")?),
-    };
-    Some(what.to_owned())
+    let sizes = tensor.shape.iter().flat_map(|shape| &shape.dim);
+    sizes
+        .into_iter()
+        .any(|size| matches!(size.value, Some(Size::DimValue(0))))
 }
 
 /// A datatype to convert to that does not exist here.

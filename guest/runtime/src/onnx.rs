@@ -14,7 +14,7 @@ use crate::error::LoadError;
 use crate::functions;
 use crate::graph;
 use crate::lower::lower;
-use crate::misread::{is_supported, misread, name};
+use crate::misread::{Surroundings, is_supported, name, opset};
 use crate::ops;
 use crate::tensor::to_tract;
 
@@ -43,9 +43,6 @@ const CONTRIBUTED: [&str; 15] = [
     "SkipSimplifiedLayerNormalization",
 ];
 
-/// What tract says of a size whose symbol belongs to a graph that is no more.
-const LOST_SYMBOL: &str = "invalid (dead ?) SymbolScope";
-
 /// An optimised graph and what it is called with.
 pub(crate) struct Graph {
     pub(crate) plan: Arc<TypedRunnableModel>,
@@ -55,11 +52,8 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// Runs the graph once, open dimensions being 1. Zeros may make no sense to a model, so a
-    /// failure says nothing, but for one.
-    ///
-    /// # Errors
-    /// The engine has lost track of a size: no input would help.
-    pub(crate) fn run_on_zeros(&self) -> Result<(), LoadError> {
+    /// failure says nothing.
+    pub(crate) fn run_on_zeros(&self) {
         let zeros = |spec: &TensorSpec| {
             let shape: Vec<u64> = spec
                 .shape
@@ -80,15 +74,8 @@ impl Graph {
             .map(zeros)
             .collect::<Option<TVec<TValue>>>()
         {
-            let failure = self.plan.run(inputs).err();
-            let failure = failure.map(|failure| format!("{failure:#}"));
-            if let Some(failure) = failure.filter(|failure| failure.contains(LOST_SYMBOL)) {
-                return Err(LoadError::Model(format!(
-                    "sizes that are computed in this way are not supported: {failure}"
-                )));
-            }
+            let _ = self.plan.run(inputs);
         }
-        Ok(())
     }
 }
 
@@ -99,7 +86,8 @@ impl Graph {
 pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
     let mut proto = decode(file)?;
     functions::inline(&mut proto, file)?;
-    proto.graph.iter_mut().for_each(lower);
+    let opset = opset(&proto);
+    proto.graph.iter_mut().for_each(|graph| lower(graph, opset));
     let mut onnx = tract_onnx::onnx();
     ops::register(&mut onnx);
     check_operators(&onnx, &proto)?;
@@ -136,17 +124,13 @@ fn decode(file: &[u8]) -> Result<pb::ModelProto, LoadError> {
 
 /// Refuses operators that tract does not know or would misread, all at once.
 fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError> {
-    let opset = proto
-        .opset_import
-        .iter()
-        .find(|opset| ["", "ai.onnx"].contains(&&*opset.domain));
-    let opset = opset.map_or(i64::MAX, |opset| opset.version);
+    let surroundings = Surroundings::of(proto);
     let mut unknown = BTreeSet::new();
     if let Some(graph) = &proto.graph {
         visit_nodes(graph, &mut |node| {
             if !is_known(onnx, node) {
                 unknown.insert(describe(node, ""));
-            } else if let Some(what) = misread(node, opset) {
+            } else if let Some(what) = surroundings.misread(node) {
                 unknown.insert(describe(node, &format!(" with {what}")));
             }
         });
