@@ -39,8 +39,8 @@ wrong: other numbers, a trap, an error at request time.
 {kinds}
 
 `node` are single operators; `node, expanded` are the same ones as the functions of simpler operators that define
-them; the others are small models from PyTorch and by hand; `real` are nine classifiers as the package ships
-them, all weights the same number.
+them; `own` are ours; `real` are nine classifiers as the package ships them, all weights the same number; the
+others are small models from PyTorch and by hand.
 
 ## Single operators
 

@@ -4,6 +4,8 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
+use crate::ops::BIAS;
+
 /// Writes the nodes of a graph, and of the graphs inside it, in terms that tract understands.
 pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
     let nodes = std::mem::take(&mut graph.node);
@@ -15,6 +17,7 @@ pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
         let mut body = Body::new(&node);
         let result = match node.op_type.as_str() {
             _ if !["", "ai.onnx"].contains(&node.domain.as_str()) => None,
+            "Attention" => body.attention(),
             "Celu" => Some(vec![body.celu()]),
             "GRU" | "LSTM" | "RNN" => body.backwards(),
             "LpPool" => Some(vec![body.lp_pool()]),
@@ -22,7 +25,6 @@ pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
             "ReduceLogSumExp" => Some(vec![body.log_sum_exp(opset)]),
             "SwiGLU" => Some(vec![body.swiglu()]),
             "Swish" => Some(vec![body.swish()]),
-            "Upsample" => Some(vec![body.upsample()]),
             _ => None,
         };
         match result {
@@ -116,6 +118,16 @@ impl<'a> Body<'a> {
         };
         let constant = self.add("Constant", &[], vec![value]);
         self.add("CastLike", &[&constant, like], Vec::new())
+    }
+
+    /// With a mask of numbers, whatever it was. Nothing without a mask.
+    fn attention(&mut self) -> Option<Vec<String>> {
+        let mask = self.node.input.get(3).filter(|mask| !mask.is_empty())?;
+        let bias = self.add(BIAS, &[mask, self.input(0)], Vec::new());
+        let mut node = self.node.clone();
+        node.input.get_mut(3)?.clone_from(&bias);
+        self.nodes.push(node);
+        Some(Vec::new())
     }
 
     /// max(0, x) + min(0, alpha * (exp(x / alpha) - 1)); tract leaves out to multiply by alpha.
@@ -260,19 +272,6 @@ impl<'a> Body<'a> {
         let (axis, step) = (self.list(&[axis]), self.list(&[-1]));
         self.add("Slice", &[tensor, &start, &end, &axis, &step], Vec::new())
     }
-
-    /// What `Resize` does if it is told to count pixels from their corners and round down.
-    fn upsample(&mut self) -> String {
-        let mode = self
-            .attribute("mode")
-            .map_or(&b"nearest"[..], |mode| &mode.s);
-        let attributes = vec![
-            text("mode", if mode == b"bilinear" { b"linear" } else { mode }),
-            text("coordinate_transformation_mode", b"asymmetric"),
-            text("nearest_mode", b"floor"),
-        ];
-        self.add("Resize", &[self.input(0), self.input(1)], attributes)
-    }
 }
 
 fn whole(name: &str, value: i64) -> AttributeProto {
@@ -280,15 +279,6 @@ fn whole(name: &str, value: i64) -> AttributeProto {
         name: name.into(),
         r#type: AttributeType::Int as i32,
         i: value,
-        ..AttributeProto::default()
-    }
-}
-
-fn text(name: &str, value: &[u8]) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        r#type: AttributeType::String as i32,
-        s: value.to_vec(),
         ..AttributeProto::default()
     }
 }

@@ -9,8 +9,6 @@ use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, ValueInfoProto};
 
 /// What nodes are read by, beside themselves.
 pub(crate) struct Surroundings<'a> {
-    /// The version of ONNX's own operators.
-    opset: i64,
     /// What callers give.
     inputs: HashSet<&'a str>,
     /// Whether one of these has no elements.
@@ -28,7 +26,6 @@ impl<'a> Surroundings<'a> {
         let inputs = graph.flat_map(|graph| &graph.input);
         let inputs = inputs.filter(|input| !weights.contains(&*input.name));
         Self {
-            opset: opset(model),
             is_empty: inputs.clone().any(|input| has_no_elements(input)),
             inputs: inputs.map(|input| &*input.name).collect(),
         }
@@ -43,8 +40,6 @@ impl<'a> Surroundings<'a> {
             "BatchNormalization" if attribute("training_mode").is_some_and(|mode| mode.i != 0) => {
                 "training_mode"
             }
-            // The slopes belong to axis 1, and tract would take them for the last axis.
-            "PRelu" if self.opset < 7 => "slopes of before operator set 7",
             // There, tract begins with the largest finite number.
             "ReduceMax" | "ReduceMin" if self.is_empty => "an input without elements",
             "Slice" if input(3).is_none() && (is_asked(1) || is_asked(2)) => {
@@ -69,6 +64,10 @@ fn has_no_elements(input: &ValueInfoProto) -> bool {
     else {
         return false;
     };
+    // Lists of axes may well be empty.
+    if tensor.elem_type == DataType::Int64 as i32 {
+        return false;
+    }
     let sizes = tensor.shape.iter().flat_map(|shape| &shape.dim);
     sizes
         .into_iter()

@@ -80,6 +80,40 @@ pub(super) fn attention(context: &ParsingContext<'_>, node: &NodeProto) -> Built
     }
 }
 
+/// A mask as numbers to add to the scores: nothing to what is seen, minus infinity to what is not.
+#[derive(Clone, Debug, PartialEq)]
+struct Bias;
+
+pub(super) fn bias(_: &ParsingContext<'_>, _: &NodeProto) -> Built {
+    build(Bias)
+}
+
+impl Operator for Bias {
+    const NAME: &'static str = super::BIAS;
+
+    fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let [mask, query] = inputs else {
+            bail!("a mask and queries, not {}", inputs.len());
+        };
+        Ok(tvec!(query.datum_type.fact(mask.shape.to_tvec())))
+    }
+
+    fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let [mask, query] = inputs else {
+            bail!("a mask and queries");
+        };
+        let bias = match mask.datum_type() {
+            DatumType::Bool => {
+                let seen = numbers::<i64>(mask)?.into_iter();
+                let bias = seen.map(|seen| if seen == 0 { f32::NEG_INFINITY } else { 0.0 });
+                &Tensor::from_shape(mask.shape(), &bias.collect::<Vec<_>>())?
+            }
+            _ => &**mask,
+        };
+        Ok(tvec!(bias.cast_to_dt(query.datum_type())?.into_owned()))
+    }
+}
+
 /// A tensor of rows: for each image of a batch and each head a sequence.
 struct Heads {
     batch: usize,
@@ -180,16 +214,9 @@ struct Mask {
 
 impl Mask {
     fn new(tensor: &Tensor) -> TractResult<Self> {
-        let numbers = match tensor.datum_type() {
-            DatumType::Bool => numbers::<i64>(tensor)?
-                .iter()
-                .map(|sees| if *sees == 0 { f32::NEG_INFINITY } else { 0.0 })
-                .collect(),
-            _ => numbers::<f32>(tensor)?,
-        };
         Ok(Self {
             shape: tensor.shape().into(),
-            numbers,
+            numbers: numbers(tensor)?,
         })
     }
 

@@ -4,6 +4,7 @@ mod algebra;
 mod arrange;
 mod attention;
 mod elements;
+mod older;
 mod operator;
 mod quantize;
 mod recurrent;
@@ -15,7 +16,10 @@ use operator::name_of_tracts;
 use tract_onnx::Onnx;
 
 /// Those that tract has too, and that ours leaves to it where it can.
-const SHARED: [&str; 2] = ["Attention", "DequantizeLinear"];
+const SHARED: [&str; 4] = ["Attention", "DequantizeLinear", "PRelu", "Resize"];
+
+/// What [`crate::lower`] calls the mask of `Attention` as numbers.
+pub(crate) const BIAS: &str = "GloveboxBias";
 
 /// Adds them to those that tract knows.
 pub(crate) fn register(onnx: &mut Onnx) {
@@ -39,10 +43,14 @@ pub(crate) fn register(onnx: &mut Onnx) {
     register.insert("LSTM", recurrent::lstm);
     register.insert("MaxUnpool", arrange::max_unpool);
     register.insert("OneHot", select::one_hot);
+    register.insert("PRelu", older::p_relu);
     register.insert("QuantizeLinear", quantize::quantize);
     register.insert("RNN", recurrent::rnn);
+    register.insert("Resize", older::resize);
     register.insert("ReverseSequence", arrange::reverse_sequence);
     register.insert("RoiAlign", sampling::roi_align);
     register.insert("TensorScatter", arrange::tensor_scatter);
     register.insert("Unique", unique::unique);
+    register.insert("Upsample", older::upsample);
+    register.insert(BIAS, attention::bias);
 }
