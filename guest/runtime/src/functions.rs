@@ -8,7 +8,7 @@ use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, Node
 use crate::error::LoadError;
 
 /// Functions call functions, so a small file can stand for very many nodes.
-const MOST_NODES: usize = 1_000_000;
+const MOST_NODES: usize = 200_000;
 /// How deep functions may call each other; recursion would never end.
 const MOST_DEPTH: usize = 64;
 

@@ -4,8 +4,6 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-use crate::ops::BIAS;
-
 /// Writes the nodes of a graph, and of the graphs inside it, in terms that tract understands.
 pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
     let nodes = std::mem::take(&mut graph.node);
@@ -17,7 +15,6 @@ pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
         let mut body = Body::new(&node);
         let result = match node.op_type.as_str() {
             _ if !["", "ai.onnx"].contains(&node.domain.as_str()) => None,
-            "Attention" => body.attention(),
             "Celu" => Some(vec![body.celu()]),
             "GRU" | "LSTM" | "RNN" => body.backwards(),
             "LpPool" => Some(vec![body.lp_pool()]),
@@ -118,16 +115,6 @@ impl<'a> Body<'a> {
         };
         let constant = self.add("Constant", &[], vec![value]);
         self.add("CastLike", &[&constant, like], Vec::new())
-    }
-
-    /// With a mask of numbers, whatever it was. Nothing without a mask.
-    fn attention(&mut self) -> Option<Vec<String>> {
-        let mask = self.node.input.get(3).filter(|mask| !mask.is_empty())?;
-        let bias = self.add(BIAS, &[mask, self.input(0)], Vec::new());
-        let mut node = self.node.clone();
-        node.input.get_mut(3)?.clone_from(&bias);
-        self.nodes.push(node);
-        Some(Vec::new())
     }
 
     /// max(0, x) + min(0, alpha * (exp(x / alpha) - 1)); tract leaves out to multiply by alpha.

@@ -26,7 +26,7 @@ impl<'a> Surroundings<'a> {
         let inputs = graph.flat_map(|graph| &graph.input);
         let inputs = inputs.filter(|input| !weights.contains(&*input.name));
         Self {
-            is_empty: inputs.clone().any(|input| has_no_elements(input)),
+            is_empty: inputs.clone().any(has_no_elements),
             inputs: inputs.map(|input| &*input.name).collect(),
         }
     }

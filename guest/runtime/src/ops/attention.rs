@@ -1,5 +1,5 @@
-//! `Attention` with what tract's lacks: windows, a soft cap, caches of a fixed size, the scores as an
-//! output. Without any of these it is tract's, which is faster.
+//! `Attention` with what tract's lacks: masks that hide all, windows, a soft cap, caches of a fixed size,
+//! the scores as an output. Without any of these it is tract's, which is faster.
 
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb::NodeProto;
@@ -77,40 +77,6 @@ pub(super) fn attention(context: &ParsingContext<'_>, node: &NodeProto) -> Built
         build(own)
     } else {
         tracts(context, node)
-    }
-}
-
-/// A mask as numbers to add to the scores: nothing to what is seen, minus infinity to what is not.
-#[derive(Clone, Debug, PartialEq)]
-struct Bias;
-
-pub(super) fn bias(_: &ParsingContext<'_>, _: &NodeProto) -> Built {
-    build(Bias)
-}
-
-impl Operator for Bias {
-    const NAME: &'static str = super::BIAS;
-
-    fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let [mask, query] = inputs else {
-            bail!("a mask and queries, not {}", inputs.len());
-        };
-        Ok(tvec!(query.datum_type.fact(mask.shape.to_tvec())))
-    }
-
-    fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let [mask, query] = inputs else {
-            bail!("a mask and queries");
-        };
-        let bias = match mask.datum_type() {
-            DatumType::Bool => {
-                let seen = numbers::<i64>(mask)?.into_iter();
-                let bias = seen.map(|seen| if seen == 0 { f32::NEG_INFINITY } else { 0.0 });
-                &Tensor::from_shape(mask.shape(), &bias.collect::<Vec<_>>())?
-            }
-            _ => &**mask,
-        };
-        Ok(tvec!(bias.cast_to_dt(query.datum_type())?.into_owned()))
     }
 }
 
@@ -214,9 +180,13 @@ struct Mask {
 
 impl Mask {
     fn new(tensor: &Tensor) -> TractResult<Self> {
+        let hide = |sees: i64| if sees == 0 { f32::NEG_INFINITY } else { 0.0 };
         Ok(Self {
             shape: tensor.shape().into(),
-            numbers: numbers(tensor)?,
+            numbers: match tensor.datum_type() {
+                DatumType::Bool => numbers(tensor)?.into_iter().map(hide).collect(),
+                _ => numbers(tensor)?,
+            },
         })
     }
 
@@ -243,7 +213,9 @@ impl Mask {
 
 impl Attention {
     fn is_more_than_tracts(&self) -> bool {
-        self.softcap != 0.0
+        // Where a mask hides all keys from a query, tract's makes what is no number.
+        self.mask.is_some()
+            || self.softcap != 0.0
             || self.left.is_some()
             || self.right.is_some()
             || self.lengths.is_some()
@@ -330,89 +302,62 @@ impl Operator for Attention {
         };
         let input = |index: Option<usize>| index.and_then(|index| inputs.get(index));
         let queries = Heads::new(query, self.query_heads)?;
-        let fresh = Heads::new(keys, self.key_heads)?;
-        let past =
-            input(self.past_keys).map_or(0, |past| past.shape().get(2).copied().unwrap_or(0));
-        let all_keys = fresh.after(input(self.past_keys))?;
+        let past = input(self.past_keys).and_then(|past| past.shape().get(2));
+        let all_keys = Heads::new(keys, self.key_heads)?.after(input(self.past_keys))?;
         let all_values = Heads::new(values, self.key_heads)?.after(input(self.past_values))?;
-        let mask = input(self.mask).map(|mask| Mask::new(mask)).transpose()?;
-        let lengths = input(self.lengths)
-            .map(|lengths| numbers::<i64>(lengths))
-            .transpose()?;
         ensure!(
             all_keys.heads > 0 && queries.heads % all_keys.heads == 0,
             "Attention: {} heads of queries for {} of keys",
             queries.heads,
             all_keys.heads
         );
-        let group = queries.heads / all_keys.heads;
-        let scale = self
-            .scale
-            .unwrap_or_else(|| 1.0 / (queries.size as f32).sqrt());
+        let view = View {
+            keys: &all_keys,
+            group: queries.heads / all_keys.heads,
+            scale: self
+                .scale
+                .unwrap_or_else(|| 1.0 / (queries.size as f32).sqrt()),
+            mask: input(self.mask).map(|mask| Mask::new(mask)).transpose()?,
+            lengths: input(self.lengths)
+                .map(|lengths| numbers(lengths))
+                .transpose()?,
+            past: past.copied().unwrap_or(0),
+        };
         let mut result = Heads {
             size: all_values.size,
             numbers: Vec::with_capacity(queries.numbers.len()),
             ..queries
         };
-        let mut scores_out = Vec::new();
+        let mut scores = Vec::new();
         for (batch, head, at) in result.rows() {
-            let length = lengths
-                .as_ref()
-                .and_then(|lengths| lengths.get(batch))
-                .copied();
-            let offset = length.map_or(past as i64, |length| length - queries.length as i64);
-            let reach = Reach { offset, length };
             let row = queries.row(batch, head, at);
-            let raw = (0..all_keys.length).map(|key| {
-                let key = all_keys.row(batch, head / group, key);
-                scale
-                    * row
-                        .iter()
-                        .zip(key)
-                        .map(|(one, other)| one * other)
-                        .sum::<f32>()
-            });
-            let raw: Vec<f32> = raw.collect();
-            let cap = |score: &f32| match self.softcap {
-                0.0 => *score,
-                cap => (score / cap).tanh() * cap,
-            };
-            let capped: Vec<f32> = raw.iter().map(cap).collect();
-            let bias = |key| self.bias(mask.as_ref(), &reach, [batch, head, at, key]);
-            let biases: Vec<f32> = (0..all_keys.length).map(bias).collect();
-            let masked = capped.iter().zip(&biases).map(|(score, bias)| score + bias);
-            let masked: Vec<f32> = masked.collect();
-            let is_blind = biases.iter().all(|bias| *bias == f32::NEG_INFINITY);
-            let shares = if is_blind {
-                vec![0.0; masked.len()]
-            } else {
-                softmax(&masked)
-            };
+            let (shares, shown) = self.shares(&view, row, [batch, head, at], queries.length);
             let mut sums = vec![0.0; all_values.size];
             for (key, share) in shares
                 .iter()
                 .enumerate()
                 .filter(|(_, share)| **share != 0.0)
             {
-                let value = all_values.row(batch, head / group, key);
+                let value = all_values.row(batch, head / view.group, key);
                 sums.iter_mut()
                     .zip(value)
                     .for_each(|(sum, value)| *sum += share * value);
             }
             result.numbers.extend(sums);
-            scores_out.extend(match self.scores {
-                Scores::Raw => raw,
-                Scores::Capped => capped,
-                Scores::Masked => masked,
-                Scores::Probabilities => shares,
-            });
+            scores.extend(shown);
         }
+        let datum_type = query.datum_type();
+        // Nobody has kept them where nobody wants them.
         let scores = Heads {
-            size: all_keys.length,
-            numbers: scores_out,
+            size: if scores.is_empty() {
+                0
+            } else {
+                all_keys.length
+            },
+            numbers: scores,
             ..result
         };
-        let datum_type = query.datum_type();
+        let scores = scores.into_tensor(datum_type)?;
         let result = match query.rank() {
             3 => result.side_by_side(datum_type),
             _ => result.into_tensor(datum_type),
@@ -421,9 +366,80 @@ impl Operator for Attention {
             result?,
             all_keys.into_tensor(keys.datum_type())?,
             all_values.into_tensor(values.datum_type())?,
-            scores.into_tensor(datum_type)?,
+            scores,
         ]))
     }
+}
+
+/// What queries look at.
+struct View<'a> {
+    keys: &'a Heads,
+    /// How many heads of queries share one of keys.
+    group: usize,
+    scale: f32,
+    mask: Option<Mask>,
+    lengths: Option<Vec<i64>>,
+    past: usize,
+}
+
+impl Attention {
+    /// How much of each value a query takes, and its scores as they are an output.
+    fn shares(
+        &self,
+        view: &View<'_>,
+        query: &[f32],
+        [batch, head, at]: [usize; 3],
+        queries: usize,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let length = view
+            .lengths
+            .as_ref()
+            .and_then(|lengths| lengths.get(batch))
+            .copied();
+        let offset = length.map_or(view.past as i64, |length| length - queries as i64);
+        let reach = Reach { offset, length };
+        let keys = 0..view.keys.length;
+        let score = |key| view.scale * dot(query, view.keys.row(batch, head / view.group, key));
+        let raw: Vec<f32> = keys.clone().map(score).collect();
+        let cap = |score: &f32| match self.softcap {
+            0.0 => *score,
+            cap => (score / cap).tanh() * cap,
+        };
+        let capped: Vec<f32> = raw.iter().map(cap).collect();
+        let bias = |key| self.bias(view.mask.as_ref(), &reach, [batch, head, at, key]);
+        let biases: Vec<f32> = keys.map(bias).collect();
+        let masked = capped.iter().zip(&biases).map(|(score, bias)| score + bias);
+        let masked: Vec<f32> = masked.collect();
+        let is_blind = biases.iter().all(|bias| *bias == f32::NEG_INFINITY);
+        let shares = match is_blind {
+            true => vec![0.0; masked.len()],
+            false => softmax(&masked),
+        };
+        let shown = match self.scores {
+            _ if self.wanted.get(3) != Some(&true) => Vec::new(),
+            Scores::Raw => raw,
+            Scores::Capped => capped,
+            Scores::Masked => masked,
+            Scores::Probabilities => shares.clone(),
+        };
+        (shares, shown)
+    }
+}
+
+/// Four sums side by side, which is what a vector of the machine holds.
+fn dot(one: &[f32], other: &[f32]) -> f32 {
+    let ((ones, one_rest), (others, other_rest)) = (one.as_chunks::<4>(), other.as_chunks::<4>());
+    let mut sums = [0.0; 4];
+    for (one, other) in ones.iter().zip(others) {
+        for ((sum, one), other) in sums.iter_mut().zip(one).zip(other) {
+            *sum += one * other;
+        }
+    }
+    let rest = one_rest
+        .iter()
+        .zip(other_rest)
+        .map(|(one, other)| one * other);
+    sums.into_iter().chain(rest).sum()
 }
 
 fn softmax(scores: &[f32]) -> Vec<f32> {

@@ -18,9 +18,6 @@ use tract_onnx::Onnx;
 /// Those that tract has too, and that ours leaves to it where it can.
 const SHARED: [&str; 4] = ["Attention", "DequantizeLinear", "PRelu", "Resize"];
 
-/// What [`crate::lower`] calls the mask of `Attention` as numbers.
-pub(crate) const BIAS: &str = "GloveboxBias";
-
 /// Adds them to those that tract knows.
 pub(crate) fn register(onnx: &mut Onnx) {
     let register = &mut onnx.op_register;
@@ -52,5 +49,4 @@ pub(crate) fn register(onnx: &mut Onnx) {
     register.insert("TensorScatter", arrange::tensor_scatter);
     register.insert("Unique", unique::unique);
     register.insert("Upsample", older::upsample);
-    register.insert(BIAS, attention::bias);
 }
