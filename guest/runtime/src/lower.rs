@@ -21,7 +21,7 @@ pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
             "Pad" => body.pad(),
             "ReduceLogSumExp" => Some(vec![body.log_sum_exp(opset)]),
             "SwiGLU" => Some(vec![body.swiglu()]),
-            "Swish" => Some(vec![body.swish()]),
+            "Swish" if body.alpha() != 1.0 => Some(vec![body.swish()]),
             _ => None,
         };
         match result {
@@ -120,12 +120,8 @@ impl<'a> Body<'a> {
     /// max(0, x) + min(0, alpha * (exp(x / alpha) - 1)); tract leaves out to multiply by alpha.
     fn celu(&mut self) -> String {
         let x = self.input(0);
-        let alpha = self.attribute("alpha").map_or(1.0, |attribute| attribute.f);
-        let (alpha, zero, one) = (
-            self.number(alpha, x),
-            self.number(0.0, x),
-            self.number(1.0, x),
-        );
+        let alpha = self.number(self.alpha(), x);
+        let (zero, one) = (self.number(0.0, x), self.number(1.0, x));
         let scaled = self.add("Div", &[x, &alpha], Vec::new());
         let power = self.add("Exp", &[&scaled], Vec::new());
         let less = self.add("Sub", &[&power, &one], Vec::new());
@@ -212,11 +208,16 @@ impl<'a> Body<'a> {
         self.add("ReduceSum", &inputs, attributes)
     }
 
+    /// An attribute that is 1 if it is not there.
+    fn alpha(&self) -> f32 {
+        let alpha = self.attribute("alpha");
+        alpha.map_or(1.0, |attribute| attribute.f)
+    }
+
     /// x * sigmoid(alpha * x)
     fn swish(&mut self) -> String {
         let x = self.input(0);
-        let alpha = self.attribute("alpha").map_or(1.0, |attribute| attribute.f);
-        let alpha = self.number(alpha, x);
+        let alpha = self.number(self.alpha(), x);
         let scaled = self.add("Mul", &[x, &alpha], Vec::new());
         let gate = self.add("Sigmoid", &[&scaled], Vec::new());
         self.add("Mul", &[x, &gate], Vec::new())
