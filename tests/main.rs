@@ -16,6 +16,7 @@ mod binary;
 mod boundary;
 mod clients;
 mod compression;
+mod coverage;
 mod cpu;
 mod density;
 mod docs;
