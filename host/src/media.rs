@@ -12,6 +12,8 @@ pub fn content_type(path: &Path) -> &'static str {
         "png" => "image/png",
         "jpg" | "jpeg" => "image/jpeg",
         "json" => "application/json",
+        "csv" => "text/csv",
+        "txt" => "text/plain",
         _ => "application/octet-stream",
     }
 }

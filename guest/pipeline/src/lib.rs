@@ -5,9 +5,11 @@
 
 mod error;
 mod input;
+mod media;
 mod output;
 mod pipeline;
 
 pub use error::CallError;
+pub use media::essence;
 pub use output::Answer;
 pub use pipeline::{About, Pipeline, Prepared};

@@ -17,8 +17,9 @@ use glovebox_protocol::Signature;
 use serde::Serialize;
 
 use crate::error::LoadError;
+use crate::exports::Loaded;
+use crate::function::Function;
 use crate::heap;
-use crate::model::Model;
 
 const PANIC_BYTES: usize = 512;
 /// Why the guest panicked, readable by the host after the trap.
@@ -53,19 +54,16 @@ extern "C" fn pack_stage(bytes: usize) -> *mut u8 {
     heap::stage(bytes)
 }
 
-/// Loads a model and, if `warm` is not 0, runs it once. Returns the report, a JSON text, as
-/// `address << 32 | length`.
+/// Loads a model into a guest and, if `warm` is not 0, runs it once. Returns the report, a JSON text,
+/// as `address << 32 | length`. [`export!`](crate::export) makes `pack_load` of it.
 ///
 /// # Safety
-/// Each pair is a block from [`pack_stage`] (`plan` is in words and may be empty).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn pack_load(
-    model: *const u8,
-    model_bytes: usize,
-    config: *const u8,
-    config_bytes: usize,
-    plan: *const u32,
-    plan_words: usize,
+/// Each pair, an address and a length, is a block from [`pack_stage`] (`plan` is in words and may be
+/// empty).
+pub unsafe fn load_as<F: Function>(
+    model: (*const u8, usize),
+    config: (*const u8, usize),
+    plan: (*const u32, usize),
     warm: u32,
 ) -> u64 {
     // Kernels register themselves in constructors. The component's exports run them once a memory;
@@ -76,12 +74,13 @@ unsafe extern "C" fn pack_load(
     // SAFETY: the host's promise; blocks of `stage` live as long as the instance.
     let (model, config, plan) = unsafe {
         (
-            std::slice::from_raw_parts(model, model_bytes),
-            std::slice::from_raw_parts(config, config_bytes),
-            std::slice::from_raw_parts(plan, plan_words),
+            std::slice::from_raw_parts(model.0, model.1),
+            std::slice::from_raw_parts(config.0, config.1),
+            std::slice::from_raw_parts(plan.0, plan.1),
         )
     };
-    load(model, config, plan, warm != 0)
+    heap::begin(plan);
+    report(Loaded::load::<F>(model, config, warm != 0), plan)
 }
 
 /// The message of the last panic, as `address << 32 | length`.
@@ -92,12 +91,11 @@ extern "C" fn pack_panic() -> u64 {
         .map_or(0, |note| address_and_length(note.0.as_ptr(), note.1))
 }
 
-fn load(model: &[u8], config: &[u8], plan: heap::Plan, warm: bool) -> u64 {
-    heap::begin(plan);
-    match Model::load(model, config, warm) {
+fn report(loaded: Result<&Loaded, LoadError>, plan: heap::Plan) -> u64 {
+    match loaded {
         Err(error) => stage_report(&Report::Failed(error)),
         Ok(_) if plan.is_empty() => stage_report(&surveyed()),
-        Ok(model) => placed(model),
+        Ok(loaded) => placed(loaded),
     }
 }
 
@@ -114,11 +112,11 @@ fn surveyed() -> Report {
 
 /// The report is written before the heap is sealed: what is allocated afterwards would be part of
 /// the image, and its memory would not.
-fn placed(model: &Model) -> u64 {
+fn placed(loaded: &Loaded) -> u64 {
     let report = stage_report(&Report::Placed {
         image_bytes: heap::image_end(),
         stack_bytes: stack_bytes(),
-        signature: model.signature().clone(),
+        signature: loaded.signature().clone(),
     });
     match heap::seal() {
         0 => report,
