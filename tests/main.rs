@@ -24,6 +24,7 @@ mod errors;
 mod front;
 mod fuel;
 mod grpc;
+mod guests;
 mod harness;
 mod http;
 mod kernels;
