@@ -35,9 +35,35 @@ fn pack_own(dir: &Path, load: &str) -> Outcome {
         .arg(model_dir("wine").join("wine.onnx"))
         .option("--config", &config)
         .option("--guest", own())
-        .option("--cpu", "20s")
+        .option("--cpu", "5s")
         .option("--output", dir.join("own.wasm"))
         .run()
+}
+
+/// The bundled wine with the guest of `guests/own`, packed once and compiled.
+fn packed_own() -> &'static Path {
+    static PACKED: OnceLock<PathBuf> = OnceLock::new();
+    PACKED.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own-guest");
+        fs::create_dir_all(&dir).unwrap();
+        pack_own(&dir, "").success();
+        let file = dir.join("own.wasm");
+        assert_eq!(
+            run(&file, "first"),
+            "text/plain: 101 first 0 loaded+first\n"
+        );
+        file
+    })
+}
+
+/// Asks a component once. That compiles it at once; for `up` it would be compiled where nobody else
+/// wants to run, and other tests do.
+fn run(component: &Path, body: &str) -> String {
+    let dir = temporary();
+    let input = dir.path().join("input.txt");
+    fs::write(&input, body).unwrap();
+    let run = Glovebox::new("run").arg(component);
+    run.option("--input", &input).run().success()
 }
 
 /// A host with one model under these limits.
@@ -107,39 +133,19 @@ fn a_new_project_builds_and_answers_at_once() {
 }
 
 #[test]
-fn the_guest_of_the_documentation_builds_and_answers() {
+fn the_guest_of_the_documentation_builds() {
     let text = fs::read_to_string(workspace().join("docs/guests.md")).unwrap();
     let (_, rest) = text.split_once("```rust\n").unwrap();
     let (source, _) = rest.split_once("```").unwrap();
     let project = Project::new("from-the-docs");
     fs::write(project.dir.join("src/lib.rs"), source).unwrap();
-    // Its answer has no label.
-    fs::write(project.dir.join("model.toml"), "name = \"largest\"").unwrap();
-    let guest = project.build();
-    Glovebox::new("pack")
-        .in_dir(&project.dir)
-        .arg("model.onnx")
-        .option("--guest", &guest)
-        .run()
-        .success();
-    let answer = Glovebox::new("run")
-        .in_dir(&project.dir)
-        .arg("model.wasm")
-        .option("--input", "examples/cultivar-2.csv")
-        .run()
-        .json();
-    let right = expected("wine")[1]["scores"][1].as_f64().unwrap();
-    assert!(
-        (answer.as_f64().unwrap() - right).abs() < 1e-6,
-        "{answer} is not {right}"
-    );
+    let guest = fs::read(project.build()).unwrap();
+    wasmparser::validate(&guest).unwrap();
 }
 
 #[test]
 fn a_guest_changes_the_tensors_of_its_model() {
-    let dir = temporary();
-    pack_own(dir.path(), "").success();
-    let host = serve("own", &dir.path().join("own.wasm"), "");
+    let host = serve("own", packed_own(), "");
     for case in expected("wine").iter().take(5) {
         let data = case["data"].as_array().unwrap().iter();
         let twice: Vec<_> = data.map(|number| number.as_f64().unwrap() * 2.0).collect();
@@ -164,9 +170,7 @@ fn a_guest_changes_the_tensors_of_its_model() {
 
 #[test]
 fn no_request_sees_the_state_of_another() {
-    let dir = temporary();
-    pack_own(dir.path(), "").success();
-    let host = serve("own", &dir.path().join("own.wasm"), "");
+    let host = serve("own", packed_own(), "");
     for body in ["one", "two"] {
         // What was kept while packing, and this request.
         let alone = format!("text/plain: 101 {body} 0 loaded+{body}");
@@ -178,10 +182,8 @@ fn no_request_sees_the_state_of_another() {
 
 #[test]
 fn the_limits_hold_for_a_guest_of_ones_own() {
-    let dir = temporary();
-    pack_own(dir.path(), "").success();
     let limits = "cpu = \"200ms\"\nmemory = \"64MiB\"";
-    let host = serve("own", &dir.path().join("own.wasm"), limits);
+    let host = serve("own", packed_own(), limits);
     let ask = |body: &str| host.client().predict("own", "text/plain", body.as_bytes());
     ask("loop").error(504, "cpu_limit");
     ask("grow").error(502, "memory_limit");
@@ -206,7 +208,7 @@ fn a_guest_that_does_not_load_says_why() {
     );
     assert!(line.contains("this guest is afraid"), "{line}");
     let line = pack_own(dir.path(), "loop").refusal();
-    assert!(line.contains("CPU limit of 20s"), "{line}");
+    assert!(line.contains("CPU limit of 5s"), "{line}");
     assert!(!dir.path().join("own.wasm").exists());
 }
 
@@ -215,7 +217,6 @@ fn what_is_no_guest_is_refused_with_what_to_do() {
     let wat = |text: &str| wat::parse_str(text).unwrap();
     let cases = [
         (b"text".to_vec(), "it is no WebAssembly"),
-        (wat("(module)"), "no guest of the world model-function"),
         (
             wat("(module (import \"env\" \"now\" (func)))"),
             "it imports env.now, and a guest imports nothing",
@@ -324,6 +325,7 @@ fn python_cases() -> Vec<Value> {
 /// One test for all that needs the component: to make and to compile it takes most of a minute.
 #[test]
 fn a_guest_in_python_is_served_under_the_same_limits() {
+    assert_eq!(run(in_python(), "count"), "1\n");
     let limits = "cpu = \"2s\"\nmemory = \"128MiB\"";
     let host = serve("python", in_python(), limits);
     let client = host.client();
