@@ -49,11 +49,13 @@ impl Project {
             .args(["build", "--offline", "--profile=guest", "--target-dir"])
             .arg(&target)
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags())
-            .env_remove("RUSTFLAGS");
+            .env_remove("RUSTFLAGS")
+            .env_remove("RUSTC_WORKSPACE_WRAPPER");
         for same in [
             "profile.guest.inherits='release'",
             "profile.guest.build-override.opt-level=3",
             "profile.guest.build-override.codegen-units=16",
+            "profile.guest.package.\"*\".debug=false",
         ] {
             cargo.args(["--config", same]);
         }
