@@ -25,6 +25,7 @@ mod errors;
 mod front;
 mod fuel;
 mod grpc;
+mod guests;
 mod harness;
 mod http;
 mod images;

@@ -117,7 +117,7 @@ fn stack_is_given_up_to_its_end_and_not_beyond() {
 fn a_component_has_so_many_instances_memories_and_tables_and_not_one_more() {
     // The code is an instance with a memory itself.
     let cases = [
-        ("", 31, "instances"),
+        ("", 63, "instances"),
         ("(memory 0)", 3, "memories"),
         ("(table 1 funcref)", 8, "tables"),
     ];

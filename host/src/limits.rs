@@ -124,8 +124,8 @@ pub const HEAVY_BODY_BYTES: usize = (128 * KIB) as usize;
 pub const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 /// Core instances in one component: image, code, what composition adds, and the libraries of
-/// languages that bring a runtime.
-pub const CORE_INSTANCES: u32 = 32;
+/// languages that bring a runtime. CPython, as componentize-py 0.25 makes a guest of it, has 38.
+pub const CORE_INSTANCES: u32 = 64;
 /// Linear memories in one instance: a model's, and those of components around it.
 pub const MEMORIES: u32 = 4;
 /// Tables in one instance: each of those has one, and one for what it imports.
@@ -183,8 +183,9 @@ pub const COMPILE_CPU: Duration = Duration::from_secs(180);
 pub const COMPILE_MEMORY_BYTES: u64 = 2 * GIB;
 /// Machine code of one component; it is some times larger than its wasm.
 pub const COMPILED_BYTES: u64 = 4 * GIB;
-/// Threads that compile the runtime, for which somebody waits. Others' code gets one.
-pub const RUNTIME_COMPILE_THREADS: usize = 4;
+/// Threads that compile what somebody waits for: the runtime, and others' code for `pack` and `run`. To
+/// serve, others' code gets one.
+pub const URGENT_COMPILE_THREADS: usize = 4;
 /// How long a worker may wait for a busy machine, beside four times its CPU time.
 pub const WORKER_WAIT: Duration = Duration::from_secs(600);
 /// CPU time of a worker before its job begins: a process and an engine.

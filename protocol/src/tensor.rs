@@ -44,6 +44,30 @@ impl Tensor {
         Ok(tensor)
     }
 
+    /// Makes a tensor of FP32.
+    ///
+    /// # Errors
+    ///
+    /// There are not as many numbers as the shape has elements.
+    pub fn fp32(
+        name: impl Into<String>,
+        shape: impl Into<Vec<u64>>,
+        numbers: &[f32],
+    ) -> Result<Self, Error> {
+        let data: Vec<u8> = numbers
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect();
+        Self::new(name, Datatype::Fp32, shape, data)
+    }
+
+    /// The elements of a tensor of FP32; `None` if it is of another datatype.
+    pub fn to_fp32(&self) -> Option<Vec<f32>> {
+        let (numbers, _) = self.data.as_chunks();
+        let is_fp32 = self.datatype == Datatype::Fp32;
+        is_fp32.then(|| numbers.iter().copied().map(f32::from_le_bytes).collect())
+    }
+
     /// The number of elements by the shape; `None` when it does not fit 64 bits, which
     /// [`check`](Self::check) refuses.
     pub fn elements(&self) -> Option<u64> {

@@ -117,3 +117,14 @@ fn bytes_of_another_number_of_elements_are_refused() {
     );
     assert!(refusal(Datatype::Bytes, &[1], &data).contains("takes 1 elements, found 2"));
 }
+
+#[test]
+fn numbers_become_a_tensor_of_fp32_and_come_back() {
+    let numbers = [1.5, -0.0, f32::MAX];
+    let tensor = Tensor::fp32("x", [1, 3], &numbers).unwrap();
+    assert_eq!(tensor.datatype, Datatype::Fp32);
+    assert_eq!(tensor.to_fp32().unwrap(), numbers);
+    assert!(Tensor::fp32("x", [2, 3], &numbers).is_err());
+    let other = Tensor::new("x", Datatype::Int32, [1], [0; 4]).unwrap();
+    assert_eq!(other.to_fp32(), None);
+}

@@ -14,5 +14,6 @@ pub(crate) mod onnx;
 pub(crate) mod origin;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod project;
 pub(crate) mod python;
 pub(crate) mod wire;

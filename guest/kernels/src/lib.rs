@@ -7,6 +7,14 @@
 //! The innermost loops are WebAssembly that the build script writes (`build/`). Elsewhere than on wasm
 //! they are plain Rust, for tests.
 
+#[cfg(all(
+    target_family = "wasm",
+    not(all(target_feature = "simd128", target_feature = "relaxed-simd"))
+))]
+compile_error!(
+    "build with -C target-feature=+simd128,+relaxed-simd, as `glovebox new` writes it into .cargo/config.toml"
+);
+
 mod columns;
 mod convolution;
 mod finish;

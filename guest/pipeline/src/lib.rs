@@ -5,10 +5,12 @@
 
 mod error;
 mod input;
+mod media;
 mod output;
 mod pipeline;
 
 pub use error::CallError;
 pub use input::{Lengths, Probe};
+pub use media::essence;
 pub use output::Answer;
 pub use pipeline::{About, Pipeline, Prepared};

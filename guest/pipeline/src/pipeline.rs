@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::error::CallError;
 use crate::input::{Input, Lengths, Origin, Probe};
+use crate::media;
 use crate::output::{Answer, Output};
 
 /// What the model says of itself, and the tables `[input]` and `[output]`, all of `model.toml`.
@@ -21,7 +22,7 @@ pub struct Pipeline {
 }
 
 /// What a model says of itself.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct About {
     /// What it is called.
     pub name: String,
@@ -134,12 +135,12 @@ impl Pipeline {
         content_type: &str,
         body: &[u8],
     ) -> Result<Prepared, CallError> {
-        let essence = content_type.split(';').next().unwrap_or_default();
-        let essence = essence.trim().to_ascii_lowercase();
-        let input = self.input.as_ref();
-        let Some(input) = input.filter(|input| input.media().contains(&&*essence)) else {
-            return Err(self.unsupported(&essence));
+        let Some(input) = &self.input else {
+            return Err(CallError::UnsupportedMedia(
+                "this model takes tensors only: its model.toml has no [input]".into(),
+            ));
         };
+        let essence = media::essence(content_type, &self.media())?;
         let decoded = input.decode(inputs, &essence, body)?;
         Ok(Prepared {
             request: InferRequest {
@@ -168,17 +169,5 @@ impl Pipeline {
         let json = response.to_json();
         json.map(Answer::json)
             .map_err(|error| CallError::Failed(error.to_string()))
-    }
-
-    fn unsupported(&self, content_type: &str) -> CallError {
-        let media = self.media();
-        CallError::UnsupportedMedia(if media.is_empty() {
-            "this model takes tensors only: its model.toml has no [input]".into()
-        } else {
-            format!(
-                "content type {content_type:?} is not supported; send {}",
-                media.join(" or ")
-            )
-        })
     }
 }

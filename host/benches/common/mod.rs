@@ -15,6 +15,7 @@ use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
 use glovebox::pack::Packer;
 use glovebox::pack::config::ModelConfig;
+use glovebox::pack::guest::Guest;
 use glovebox::sandbox::Sandbox;
 use glovebox::server::Server;
 use glovebox::server::application::Application;
@@ -63,7 +64,10 @@ pub async fn pack(deployer: &Deployer, dir: &Path, onnx: &Path) -> PathBuf {
     };
     let config = ModelConfig::find(onnx, None).unwrap();
     let model = fs::read(onnx).unwrap();
-    let packed = packer.pack(&model, &config).await.unwrap();
+    let packed = packer
+        .pack(&model, &config, &Guest::standard())
+        .await
+        .unwrap();
     let path = dir.join(format!("{}.wasm", config.name));
     fs::write(&path, packed.bytes).unwrap();
     path

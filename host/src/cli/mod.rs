@@ -1,4 +1,4 @@
-//! The command line: `pack`, `compose`, `up`, `run`, `inspect`, `bench`, and `worker` for children of these.
+//! The command line: `new`, `pack`, `compose`, `up`, `run`, `inspect`, `bench`, and `worker` for children of these.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -8,6 +8,7 @@
 mod bench;
 mod compose;
 mod inspect;
+mod new;
 mod pack;
 mod run;
 mod up;
@@ -28,7 +29,7 @@ use crate::compile::{self, Compiler};
 use crate::limits::Bytes;
 use crate::model::Deployer;
 use crate::sandbox::Sandbox;
-use crate::worker::Worker;
+use crate::worker::{Budget, Worker};
 
 /// Serverless machine-learning inference in a WebAssembly sandbox.
 #[derive(Parser)]
@@ -64,6 +65,8 @@ struct Common {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Make a project for a guest of your own: Rust code around a model
+    New(new::New),
     /// Make one sandboxed component of an ONNX model
     Pack(pack::Pack),
     /// Put a component and the model that it imports into one file
@@ -97,29 +100,39 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
-    // Guests run on as many threads as there are cores; a slice of a tick is all that the network
-    // threads ever wait for one.
-    let serving = || {
-        let sandbox = Sandbox::new(thread::available_parallelism()?.get())?;
-        deployer(&common, sandbox)
-    };
     match command {
-        Command::Pack(pack) => block_on(pack.execute(&serving()?)),
+        Command::New(new) => new.execute(),
+        Command::Pack(pack) => block_on(pack.execute(&waiting(&common)?)),
         Command::Compose(compose) => compose.execute(),
-        Command::Up(up) => up.execute(&serving()?),
-        Command::Run(run) => block_on(run.execute(&serving()?)),
+        Command::Up(up) => up.execute(&deployer(&common, sandbox()?, background(&common))?),
+        Command::Run(run) => block_on(run.execute(&waiting(&common)?)),
         Command::Inspect(inspect) => inspect.execute(),
         Command::Bench(bench) => bench.execute(),
         Command::Worker(worker) => worker.execute(&common),
     }
 }
 
-fn deployer(common: &Common, sandbox: Arc<Sandbox>) -> Result<Deployer, Failure> {
+/// Guests run on as many threads as there are cores; a slice of a tick is all that the network
+/// threads ever wait for one.
+fn sandbox() -> Result<Arc<Sandbox>, Failure> {
+    Ok(Sandbox::new(thread::available_parallelism()?.get())?)
+}
+
+/// For a command whose user waits until others' code is compiled.
+fn waiting(common: &Common) -> Result<Deployer, Failure> {
+    deployer(common, sandbox()?, compile::urgent(background(common)))
+}
+
+/// What compiling others' code may cost, where nobody else wants to run.
+fn background(common: &Common) -> Budget {
+    compile::budget(common.compile_cpu, common.compile_memory)
+}
+
+fn deployer(common: &Common, sandbox: Arc<Sandbox>, budget: Budget) -> Result<Deployer, Failure> {
     let worker = Worker {
         program: "/proc/self/exe".into(),
         cache_dir: cache_dir(common)?,
     };
-    let budget = compile::budget(common.compile_cpu, common.compile_memory);
     let compiler = Compiler::new(&sandbox, worker, common.cache_size, budget)?;
     Ok(Deployer {
         sandbox,

@@ -18,7 +18,9 @@ use crate::model::Deployer;
 use crate::model::compose::with_front;
 use crate::pack::config::ModelConfig;
 use crate::pack::edge::{self, EdgeReport};
+use crate::pack::guest::Guest;
 use crate::pack::{Packed, Packer};
+use crate::text;
 
 #[derive(Args)]
 pub(super) struct Pack {
@@ -27,6 +29,9 @@ pub(super) struct Pack {
     /// What stands around the model [default: model.toml beside it, if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The code around the model, built with the crate glovebox-guest [default: what model.toml asks for]
+    #[arg(long, value_name = "WASM")]
+    guest: Option<PathBuf>,
     /// The component to write [default: the model's file with the extension .wasm]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -60,7 +65,12 @@ impl Pack {
             ..Limits::generous(self.cpu)
         };
         let start = Instant::now();
-        let (config, packed) = pack(deployer, &self.model, self.config.as_deref(), limits).await?;
+        let guest = match &self.guest {
+            Some(file) => guest(file)?,
+            None => Guest::standard(),
+        };
+        let config = ModelConfig::find(&self.model, self.config.as_deref())?;
+        let packed = pack(deployer, &self.model, &config, &guest, limits).await?;
         let mut made = Made::new(&self, config, packed)?;
         if self.profile == Some(Profile::Edge) {
             made.measure(deployer).await?;
@@ -163,10 +173,10 @@ fn edge_text(report: &EdgeReport) -> String {
 pub(super) async fn pack(
     deployer: &Deployer,
     model: &Path,
-    config: Option<&Path>,
+    config: &ModelConfig,
+    guest: &Guest,
     limits: Limits,
-) -> Result<(ModelConfig, Packed), Failure> {
-    let config = ModelConfig::find(model, config)?;
+) -> Result<Packed, Failure> {
     let onnx = read(model)?;
     let packer = Packer {
         sandbox: Arc::clone(&deployer.sandbox),
@@ -174,10 +184,15 @@ pub(super) async fn pack(
         limits,
     };
     let spinner = spinner(format!("packing {}", config.name));
-    let packed = packer.pack(&onnx, &config).await;
+    let packed = packer.pack(&onnx, config, guest).await;
     spinner.finish_and_clear();
-    let packed = packed.map_err(|error| format!("{}: {error}", model.display()))?;
-    Ok((config, packed))
+    Ok(packed.map_err(|error| format!("{}: {error}", model.display()))?)
+}
+
+fn guest(file: &Path) -> Result<Guest, Failure> {
+    let guest = Guest::split(&read(file)?);
+    Ok(guest
+        .map_err(|error| format!("{}: {}", file.display(), text::escape(&error.to_string())))?)
 }
 
 fn read(model: &Path) -> Result<Vec<u8>, Failure> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Common, Failure, deployer};
+use super::{Common, Failure, background, deployer};
 use crate::compile::{Job, Kind};
 use crate::limits::Bytes;
 use crate::pack::job::{self, Load};
@@ -59,15 +59,14 @@ impl Worker {
         Ok(child::answer(answer)?)
     }
 
-    /// Machine code is taken from the cache before the process may open files no more.
+    /// Machine code is taken from the cache before the process may open files no more; which, the
+    /// input says.
     fn load(&self, common: &Common) -> Result<ExitCode, Failure> {
-        let deployer = deployer(common, Sandbox::without_compute()?)?;
-        let load = Load::new(
-            &deployer.sandbox,
-            deployer.compiler.runtime(Metering::Epochs)?,
-        )?;
+        let deployer = deployer(common, Sandbox::without_compute()?, background(common))?;
+        let input = child::input()?;
+        let load = Load::new(&deployer.sandbox, &deployer.compiler, &input)?;
         child::confine(&self.budget())?;
-        let result = load.run(&child::input()?);
+        let result = load.run();
         let answer = match &result {
             Ok((front, memory)) => Ok(vec![front.as_slice(), memory.as_slice()]),
             Err(reason) => Err(reason.as_slice()),

@@ -109,13 +109,12 @@ pub fn budget(cpu: Duration, memory: Bytes) -> Budget {
     }
 }
 
-/// The runtime is ours, and its first start waits for it.
-fn runtime_budget() -> Budget {
-    let memory = Bytes(limits::COMPILE_MEMORY_BYTES);
+/// The same for somebody who waits for it.
+pub fn urgent(budget: Budget) -> Budget {
     Budget {
-        threads: limits::RUNTIME_COMPILE_THREADS,
+        threads: limits::URGENT_COMPILE_THREADS,
         background: false,
-        ..budget(limits::COMPILE_CPU, memory)
+        ..budget
     }
 }
 
@@ -155,7 +154,8 @@ impl Compiler {
         let (line, wasm) = (self.line(metering)?, package.wasm());
         let kind = Kind::Component;
         let compile = || {
-            tracing::info!("compiling a component, in the background");
+            let background = self.budget.background;
+            tracing::info!(background, "compiling a component");
             let start = Instant::now();
             let code = self.compile(Job { kind, metering }, wasm, self.budget);
             let (seconds, ok) = (start.elapsed().as_secs_f32(), code.is_ok());
@@ -243,7 +243,8 @@ impl Compiler {
         let compile = || {
             tracing::info!("compiling the model runtime, once per machine");
             let start = Instant::now();
-            let code = self.compile(job, runtime::CODE, runtime_budget());
+            let budget = budget(limits::COMPILE_CPU, Bytes(limits::COMPILE_MEMORY_BYTES));
+            let code = self.compile(job, runtime::CODE, urgent(budget));
             tracing::info!(
                 seconds = start.elapsed().as_secs_f32(),
                 "compiled the model runtime"
@@ -253,6 +254,24 @@ impl Compiler {
         let code = line.cache.get_or_insert(job.kind, runtime::CODE, compile)?;
         let module = load::module(&line.engine, code)?;
         Ok(loaded.insert(module).clone())
+    }
+
+    /// The code of a guest of others by itself, for packing models with it.
+    ///
+    /// # Errors
+    /// It does not validate, needs more than its budget, or the cache fails.
+    pub fn guest(&self, code: &[u8]) -> Result<Module, CompileError> {
+        let line = &self.epochs;
+        let job = Job {
+            kind: Kind::Module,
+            metering: Metering::Epochs,
+        };
+        let compile = || {
+            tracing::info!("compiling a guest");
+            self.compile(job, code, urgent(self.budget))
+        };
+        let code = line.cache.get_or_insert(job.kind, code, compile)?;
+        load::module(&line.engine, code)
     }
 
     /// How workers are started.

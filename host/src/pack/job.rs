@@ -1,25 +1,30 @@
 //! Loading as the job of a worker: what goes in, what comes out.
 //!
 //! Both directions are a header, JSON behind its length as eight little-endian bytes, and then raw
-//! bytes: the model in, the memory out.
+//! bytes: a guest, if it is not the runtime, and the model in, the memory out.
 
+use std::error::Error;
 use std::io::Read;
 use std::time::Duration;
 
 use glovebox_protocol::Signature;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wasmtime::Module;
 
 use super::PackError;
+use super::guest::{Guest, Origin};
 use super::loader::{self, LoadError, Loaded, Loader};
+use crate::compile::Compiler;
 use crate::limits::{self, Bytes, Limits};
+use crate::model::runtime;
 use crate::sandbox::Sandbox;
 use crate::sandbox::engine::Metering;
-use crate::worker::{Budget, Worker, WorkerError};
+use crate::worker::{Budget, WorkerError};
 
 /// What the job is called on the command line of a worker.
 pub const NAME: &str = "load-model";
+
+const BROKEN: &str = "a worker and its parent do not understand each other";
 
 const LENGTH_BYTES: usize = size_of::<u64>();
 
@@ -29,6 +34,8 @@ struct Order {
     memory_bytes: u64,
     cpu: Duration,
     pipeline: Value,
+    /// How long code and image of a guest are that stand before the model; none is the runtime.
+    guest: Option<(usize, usize)>,
 }
 
 /// What comes before the memory.
@@ -38,50 +45,78 @@ struct Front {
     signature: Signature,
 }
 
-/// Loads a model in a worker.
+/// Loads a model into a guest, in a worker, which finds the guest's machine code in the cache.
 pub(super) fn load(
-    worker: &Worker,
+    compiler: &Compiler,
+    guest: &Guest,
     model: &[u8],
     pipeline: Value,
     limits: &Limits,
 ) -> Result<Loaded, PackError> {
+    let (code, image): (&[u8], &[u8]) = match guest.origin {
+        Origin::Host => (&[], &[]),
+        Origin::Others => (&guest.code, &guest.image),
+    };
     let order = Order {
         memory_bytes: limits.memory.0,
         cpu: limits.cpu,
         pipeline,
+        guest: (guest.origin == Origin::Others).then_some((code.len(), image.len())),
     };
     let header = header(&order);
-    let length = length(&header);
-    let output = worker
-        .run(&[NAME], &budget(limits, model), &[&length, &header, model])
+    let input = [&length(&header), header.as_slice(), code, image, model];
+    let budget = budget(limits, code.len() + image.len() + model.len());
+    let output = compiler
+        .worker()
+        .run(&[NAME], &budget, &input)
         .map_err(|error| explain(error, limits))?;
     read_loaded(output).map_err(PackError::Guest)
 }
 
 /// The job, ready to be done in this process, which should be a worker.
-pub struct Load(Loader);
+pub struct Load<'a> {
+    loader: Loader,
+    order: Order,
+    model: &'a [u8],
+}
 
-impl Load {
+impl<'a> Load<'a> {
     /// Makes ready what a confined process cannot: machine code.
     ///
     /// # Errors
-    /// The runtime does not compile: our bug.
-    pub fn new(sandbox: &Sandbox, code: Module) -> Result<Self, String> {
-        let engine = sandbox
-            .engine(Metering::Epochs)
-            .map_err(|error| error.to_string())?;
-        let loader = Loader::new(engine, code);
-        loader.map(Self).map_err(|error| format!("{error:#}"))
+    /// The guest does not compile.
+    pub fn new(
+        sandbox: &Sandbox,
+        compiler: &Compiler,
+        input: &'a [u8],
+    ) -> Result<Self, Box<dyn Error>> {
+        let (order, rest) = split::<Order>(input)?;
+        let (code, image, model) = match order.guest {
+            None => (compiler.runtime(Metering::Epochs)?, runtime::IMAGE, rest),
+            Some((code, image)) => {
+                let (code, rest) = rest.split_at_checked(code).ok_or(BROKEN)?;
+                let (image, model) = rest.split_at_checked(image).ok_or(BROKEN)?;
+                (compiler.guest(code)?, image, model)
+            }
+        };
+        Ok(Self {
+            loader: Loader::new(sandbox.engine(Metering::Epochs)?, code, image)?,
+            order,
+            model,
+        })
     }
 
-    /// Loads a model; the two parts of the output.
+    /// Loads the model; the two parts of the output.
     ///
     /// # Errors
     /// The model was not loaded: the reason as the parent reads it.
-    pub fn run(&self, input: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Vec<u8>> {
-        let loaded = split::<Order>(input)
-            .map_err(LoadError::Guest)
-            .and_then(|(order, model)| self.load(&order, model))
+    pub fn run(&self) -> Result<(Vec<u8>, Vec<u8>), Vec<u8>> {
+        let limits = Limits {
+            memory: Bytes(self.order.memory_bytes),
+            ..Limits::generous(self.order.cpu)
+        };
+        let pipeline = self.order.pipeline.to_string();
+        let loaded = loader::load(&self.loader, self.model, pipeline.as_bytes(), &limits)
             .map_err(|error| header(&error))?;
         let front = header(&Front {
             heap_bytes: loaded.heap_bytes,
@@ -90,21 +125,12 @@ impl Load {
         let front = [length(&front).as_slice(), &front].concat();
         Ok((front, loaded.memory))
     }
-
-    fn load(&self, order: &Order, model: &[u8]) -> Result<Loaded, LoadError> {
-        let limits = Limits {
-            memory: Bytes(order.memory_bytes),
-            ..Limits::generous(order.cpu)
-        };
-        let pipeline = order.pipeline.to_string();
-        loader::load(&self.0, model, pipeline.as_bytes(), &limits)
-    }
 }
 
-/// Two loads, each a second time if the model cannot run on zeros, beside the copies of the file
+/// Two loads, each a second time if the model cannot run on zeros, beside the copies of the input
 /// and of the memory.
-fn budget(limits: &Limits, model: &[u8]) -> Budget {
-    let copies = limits.memory.0.saturating_add(model.len() as u64);
+fn budget(limits: &Limits, input_bytes: usize) -> Budget {
+    let copies = limits.memory.0.saturating_add(input_bytes as u64);
     Budget {
         cpu: limits
             .cpu
@@ -165,10 +191,9 @@ fn length(header: &[u8]) -> [u8; LENGTH_BYTES] {
 
 /// A header and what follows it.
 fn split<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<(T, &[u8]), String> {
-    let broken = || "a worker and its parent do not understand each other".to_owned();
-    let (length, rest) = bytes.split_first_chunk().ok_or_else(broken)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| broken())?;
-    let (header, rest) = rest.split_at_checked(length).ok_or_else(broken)?;
+    let (length, rest) = bytes.split_first_chunk().ok_or(BROKEN)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| BROKEN)?;
+    let (header, rest) = rest.split_at_checked(length).ok_or(BROKEN)?;
     let value = serde_json::from_slice(header).map_err(|error| error.to_string())?;
     Ok((value, rest))
 }

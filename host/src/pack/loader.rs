@@ -1,5 +1,5 @@
 //! Loads a model inside the sandbox, twice, and takes the memory that the second load leaves.
-//! How the guest lays it out: `guest/runtime/src/heap.rs`. This runs in a worker.
+//! How the guest lays it out: `guest/sdk/src/heap.rs`. This runs in a worker.
 
 use std::sync::Arc;
 
@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline};
 
 use crate::limits::Limits;
-use crate::model::runtime;
 use crate::sandbox::limiter::{Limiter, MemoryGauge};
 use crate::sandbox::meter::Meter;
 use crate::text;
@@ -48,7 +47,7 @@ struct Source<'a> {
     warm: bool,
 }
 
-/// A runtime without a model, in machine code.
+/// A guest without a model, in machine code.
 pub(super) struct Loader {
     engine: Engine,
     code: Module,
@@ -56,11 +55,11 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn new(engine: &Engine, code: Module) -> wasmtime::Result<Self> {
+    pub(super) fn new(engine: &Engine, code: Module, image: &[u8]) -> wasmtime::Result<Self> {
         Ok(Self {
             engine: engine.clone(),
             code,
-            image: Module::new(engine, runtime::IMAGE)?,
+            image: Module::new(engine, image)?,
         })
     }
 }
@@ -179,7 +178,7 @@ struct State {
     limiter: Limiter,
 }
 
-/// A fresh instance of the runtime without a model.
+/// A fresh instance of the guest without a model.
 struct Guest {
     store: Store<State>,
     instance: Instance,

@@ -3,7 +3,7 @@
 //! 1. [`config`] reads `model.toml`.
 //! 2. A worker ([`job`]) loads the model inside the sandbox and takes the memory that this leaves
 //!    ([`loader`]).
-//! 3. [`image`] makes a module of that memory; [`assemble`] puts it before the runtime's code.
+//! 3. [`image`] makes a module of that memory; [`assemble`] puts it before the code of the [`guest`].
 //! 4. [`examples`] asks the finished component for the answers that it must know.
 //!
 //! This module never looks into the ONNX file: to the host, a model is bytes.
@@ -12,6 +12,7 @@ mod assemble;
 pub mod config;
 pub mod edge;
 mod examples;
+pub mod guest;
 mod image;
 pub mod job;
 mod loader;
@@ -31,6 +32,8 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::engine::Metering;
 use crate::worker::WorkerError;
 use config::ModelConfig;
+use guest::{Guest, Origin};
+use loader::Loaded;
 
 /// What packing uses.
 pub struct Packer {
@@ -101,23 +104,36 @@ pub enum PackError {
     /// The guest did not do as it should: our bug.
     #[error("the guest runtime failed: {0}; please report this")]
     Guest(String),
+    /// A guest of others does not work with this model, and says why.
+    #[error("the guest does not take this model: {0}")]
+    Unfit(String),
+    /// A guest of others panics.
+    #[error("the guest panics while it loads the model: {0}")]
+    Panicked(String),
+    /// A guest of others did not do as it should.
+    #[error(
+        "the guest failed: {0}; build it with the version of glovebox-guest that belongs to this glovebox"
+    )]
+    Broken(String),
     /// The process that loads it did not get to its end.
     #[error("the model was not loaded: {0}")]
     Worker(WorkerError),
 }
 
 impl Packer {
-    /// Packs a model and runs its examples.
+    /// Packs a model with the code around it and runs its examples.
     ///
     /// # Errors
     /// The model does not load within the limits, or answers an example wrong.
-    pub async fn pack(&self, onnx: &[u8], config: &ModelConfig) -> Result<Packed, PackError> {
-        // The worker finds it in the cache.
-        self.compiler.runtime(Metering::Epochs)?;
-        let worker = self.compiler.worker();
-        let loaded = job::load(worker, onnx, config.pipeline(), &self.limits)?;
-        let metadata = metadata(onnx, config, loaded.signature.clone());
-        let bytes = assemble::component(&metadata, &image::module(&loaded.memory, loaded.heap_bytes));
+    pub async fn pack(
+        &self,
+        onnx: &[u8],
+        config: &ModelConfig,
+        guest: &Guest,
+    ) -> Result<Packed, PackError> {
+        let loaded = self.load(onnx, config, guest)?;
+        let metadata = metadata(onnx, config, guest, loaded.signature.clone());
+        let bytes = assemble::component(&metadata, &image::module(&loaded.memory, loaded.heap_bytes), guest);
         let image = Bytes(loaded.memory.len() as u64);
         let packed = Packed {
             bytes,
@@ -128,9 +144,35 @@ impl Packer {
         examples::check(self, &packed, &config.examples).await?;
         Ok(packed)
     }
+
+    fn load(&self, onnx: &[u8], config: &ModelConfig, guest: &Guest) -> Result<Loaded, PackError> {
+        // The worker finds it in the cache.
+        match guest.origin {
+            Origin::Host => self.compiler.runtime(Metering::Epochs)?,
+            Origin::Others => self.compiler.guest(&guest.code)?,
+        };
+        let (compiler, pipeline) = (&self.compiler, config.pipeline());
+        let loaded = job::load(compiler, guest, onnx, pipeline, &self.limits);
+        loaded.map_err(|error| match guest.origin {
+            Origin::Host => error,
+            Origin::Others => error.of_others(),
+        })
+    }
 }
 
-fn metadata(onnx: &[u8], config: &ModelConfig, signature: Signature) -> Metadata {
+impl PackError {
+    /// The same in words for the guest's author.
+    fn of_others(self) -> Self {
+        match self {
+            Self::Pipeline(reason) => Self::Unfit(reason),
+            Self::Crashed(reason) => Self::Panicked(reason),
+            Self::Guest(reason) => Self::Broken(reason),
+            error => error,
+        }
+    }
+}
+
+fn metadata(onnx: &[u8], config: &ModelConfig, guest: &Guest, signature: Signature) -> Metadata {
     Metadata {
         name: config.name.clone(),
         version: config.version.clone(),
@@ -140,6 +182,9 @@ fn metadata(onnx: &[u8], config: &ModelConfig, signature: Signature) -> Metadata
         signature,
         source_sha256: runtime::sha256(onnx),
         tool: concat!("glovebox ", env!("CARGO_PKG_VERSION")).into(),
-        runtime_sha256: runtime::CODE_SHA256.clone(),
+        runtime_sha256: match guest.origin {
+            Origin::Host => runtime::CODE_SHA256.clone(),
+            Origin::Others => runtime::sha256(&guest.code),
+        },
     }
 }

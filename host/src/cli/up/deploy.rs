@@ -18,6 +18,8 @@ use crate::model::on_demand::{Loader, Registered};
 use crate::model::package::{Package, World as Kind};
 use crate::model::registry::Registry;
 use crate::model::{Deployer, Model};
+use crate::pack::config::ModelConfig;
+use crate::pack::guest::Guest;
 use crate::routing::{Pattern, Table};
 use crate::sandbox::compute::Tenant;
 use crate::sandbox::wasi::World;
@@ -40,7 +42,8 @@ pub(super) async fn onnx(
     budget: Budget,
 ) -> Result<Loaded, Failure> {
     let limits = Limits::generous(limits::PACK_CPU);
-    let (config, packed) = pack::pack(deployer, file, None, limits).await?;
+    let config = ModelConfig::find(file, None)?;
+    let packed = pack::pack(deployer, file, &config, &Guest::standard(), limits).await?;
     let package = Package::parse(packed.bytes)?;
     one(deployer, &config.name, &package, budget).await
 }

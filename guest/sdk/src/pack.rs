@@ -10,22 +10,13 @@
     reason = "exported by name, and the host passes blocks as address and length"
 )]
 
-use std::panic::PanicHookInfo;
-use std::sync::Mutex;
-
 use glovebox_protocol::Signature;
 use serde::Serialize;
 
 use crate::error::LoadError;
-use crate::heap;
-use crate::model::Model;
-
-const PANIC_BYTES: usize = 512;
-/// Why the guest panicked, readable by the host after the trap.
-static PANIC: Mutex<([u8; PANIC_BYTES], usize)> = Mutex::new(([0; PANIC_BYTES], 0));
-
-/// What a panic would be about.
-static DOING: Mutex<String> = Mutex::new(String::new());
+use crate::exports::Loaded;
+use crate::function::Function;
+use crate::{heap, note};
 
 /// What the host learns of one load.
 #[derive(Serialize)]
@@ -56,43 +47,41 @@ extern "C" fn pack_stage(bytes: usize) -> *mut u8 {
     heap::stage(bytes)
 }
 
-/// Loads a model and, if `warm` is not 0, runs it once. Returns the report, a JSON text, as
-/// `address << 32 | length`.
+/// Loads a model into a guest and, if `warm` is not 0, runs it once. Returns the report, a JSON text,
+/// as `address << 32 | length`. [`export!`](crate::export) makes `pack_load` of it.
 ///
 /// # Safety
-/// Each pair is a block from [`pack_stage`] (`plan` is in words and may be empty).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn pack_load(
-    model: *const u8,
-    model_bytes: usize,
-    config: *const u8,
-    config_bytes: usize,
-    plan: *const u32,
-    plan_words: usize,
+/// Each pair, an address and a length, is a block from [`pack_stage`] (`plan` is in words and may be
+/// empty).
+pub unsafe fn load_as<F: Function>(
+    model: (*const u8, usize),
+    config: (*const u8, usize),
+    plan: (*const u32, usize),
     warm: u32,
 ) -> u64 {
     // Kernels register themselves in constructors. The component's exports run them once a memory;
     // that has to happen here, so that the image holds what they registered.
     glovebox_kernels::register();
     wit_bindgen::rt::run_ctors_once();
-    std::panic::set_hook(Box::new(note_panic));
+    note::take();
     // SAFETY: the host's promise; blocks of `stage` live as long as the instance.
     let (model, config, plan) = unsafe {
         (
-            std::slice::from_raw_parts(model, model_bytes),
-            std::slice::from_raw_parts(config, config_bytes),
-            std::slice::from_raw_parts(plan, plan_words),
+            std::slice::from_raw_parts(model.0, model.1),
+            std::slice::from_raw_parts(config.0, config.1),
+            std::slice::from_raw_parts(plan.0, plan.1),
         )
     };
-    load(model, config, plan, warm != 0)
+    heap::begin(plan);
+    report(Loaded::load::<F>(model, config, warm != 0), plan)
 }
 
 /// Answers a request of zeros as a packed model would; how much memory that took behind the image. The
 /// host has read the image by now, and nothing of this is kept.
 #[unsafe(no_mangle)]
 extern "C" fn pack_rehearse() -> usize {
-    if let Ok(model) = Model::get() {
-        model.rehearse();
+    if let Ok(loaded) = Loaded::get() {
+        loaded.rehearse();
     }
     heap::served()
 }
@@ -100,17 +89,14 @@ extern "C" fn pack_rehearse() -> usize {
 /// The message of the last panic, as `address << 32 | length`.
 #[unsafe(no_mangle)]
 extern "C" fn pack_panic() -> u64 {
-    PANIC
-        .lock()
-        .map_or(0, |note| address_and_length(note.0.as_ptr(), note.1))
+    note::read(|note| address_and_length(note.as_ptr(), note.len())).unwrap_or(0)
 }
 
-fn load(model: &[u8], config: &[u8], plan: heap::Plan, warm: bool) -> u64 {
-    heap::begin(plan);
-    match Model::load(model, config, warm) {
+fn report(loaded: Result<&Loaded, LoadError>, plan: heap::Plan) -> u64 {
+    match loaded {
         Err(error) => stage_report(&Report::Failed(error)),
         Ok(_) if plan.is_empty() => stage_report(&surveyed()),
-        Ok(model) => placed(model),
+        Ok(loaded) => placed(loaded),
     }
 }
 
@@ -127,11 +113,11 @@ fn surveyed() -> Report {
 
 /// The report is written before the heap is sealed: what is allocated afterwards would be part of
 /// the image, and its memory would not.
-fn placed(model: &Model) -> u64 {
+fn placed(loaded: &Loaded) -> u64 {
     let report = stage_report(&Report::Placed {
         image_bytes: heap::image_end(),
         stack_bytes: stack_bytes(),
-        signature: model.signature().clone(),
+        signature: loaded.signature().clone(),
     });
     match heap::seal() {
         0 => report,
@@ -163,26 +149,4 @@ fn stage_report(report: &Report) -> u64 {
 
 fn address_and_length(at: *const u8, length: usize) -> u64 {
     (at as u64) << 32 | length as u64
-}
-
-/// Does something that may panic, whose note then begins with `what`.
-pub(crate) fn while_doing<T>(what: &str, act: impl FnOnce() -> T) -> T {
-    let set = |text: String| DOING.lock().map(|mut doing| *doing = text);
-    let _ = set(format!("{what}: "));
-    let result = act();
-    let _ = set(String::new());
-    result
-}
-
-fn note_panic(panic: &PanicHookInfo<'_>) {
-    use std::io::Write;
-    let Ok(mut note) = PANIC.try_lock() else {
-        return;
-    };
-    let mut rest = note.0.as_mut_slice();
-    let doing = DOING.try_lock();
-    let doing = doing.as_ref().map_or("", |doing| doing.as_str());
-    // A message that does not fit is cut.
-    let _ = write!(rest, "{doing}{panic}");
-    note.1 = PANIC_BYTES - rest.len();
 }

@@ -12,13 +12,20 @@ use wasmparser::{
     CodeSectionReader, FunctionBody, FunctionSectionReader, Operator, Parser, Payload, TypeRef,
 };
 
-const VALID: &str = "the module is valid";
+use crate::SplitError;
+
+/// How often classes are divided: the runtime takes some twenty rounds. A guest that takes more was
+/// made to take time, and stays as large as it is.
+const ROUNDS: usize = 1000;
 
 /// The module with one function for all that do the same, and without padding.
 ///
 /// The function table keeps an entry for each of them: pointers that differed still do.
-pub(crate) fn shrink(core: &[u8]) -> Vec<u8> {
-    let (imported, functions) = functions(core);
+///
+/// # Errors
+/// The module is not valid.
+pub(crate) fn shrink(core: &[u8]) -> Result<Vec<u8>, SplitError> {
+    let (imported, functions) = functions(core)?;
     let mut numbers: Vec<u32> = (0..imported).collect();
     let mut firsts = HashMap::new();
     let mut kept = Vec::with_capacity(functions.len());
@@ -28,12 +35,10 @@ pub(crate) fn shrink(core: &[u8]) -> Vec<u8> {
         numbers.push(*firsts.entry(class).or_insert(next));
     }
     let mut small = Module::new();
-    Shrink { numbers, kept }
-        .parse_core_module(&mut small, Parser::new(0), core)
-        .expect("what was read can be written");
+    Shrink { numbers, kept }.parse_core_module(&mut small, Parser::new(0), core)?;
     let small = small.finish();
-    wasmparser::validate(&small).expect("one function can stand for another of its class");
-    small
+    wasmparser::validate(&small)?;
+    Ok(small)
 }
 
 /// A defined function, apart from which functions it refers to; and those.
@@ -43,32 +48,31 @@ struct Function {
 }
 
 /// How many functions the module imports, and those it defines.
-fn functions(core: &[u8]) -> (u32, Vec<Function>) {
+fn functions(core: &[u8]) -> Result<(u32, Vec<Function>), SplitError> {
     let mut imported = 0;
     let mut types: Vec<u32> = Vec::new();
     let mut kinds = HashMap::new();
     let mut functions = Vec::new();
     for payload in Parser::new(0).parse_all(core) {
-        match payload.expect(VALID) {
+        match payload? {
             Payload::ImportSection(imports) => {
-                imported = imports
-                    .into_imports()
-                    .filter(|import| matches!(import.as_ref().expect(VALID).ty, TypeRef::Func(_)))
-                    .count() as u32;
+                for import in imports.into_imports() {
+                    imported += u32::from(matches!(import?.ty, TypeRef::Func(_)));
+                }
             }
             Payload::FunctionSection(section) => {
-                types = section.into_iter().collect::<Result<_, _>>().expect(VALID);
+                types = section.into_iter().collect::<Result<_, _>>()?;
             }
             Payload::CodeSectionEntry(body) => {
-                let (code, refers_to) = skeleton(&body).expect(VALID);
-                let next = kinds.len();
-                let kind = *kinds.entry((types[functions.len()], code)).or_insert(next);
+                let (code, refers_to) = skeleton(&body)?;
+                let (ty, next) = (types.get(functions.len()).copied(), kinds.len());
+                let kind = *kinds.entry((ty, code)).or_insert(next);
                 functions.push(Function { kind, refers_to });
             }
             _ => {}
         }
     }
-    (imported, functions)
+    Ok((imported, functions))
 }
 
 /// The bytes of a function without the numbers of functions in it; and these numbers, in order.
@@ -86,10 +90,10 @@ fn skeleton(body: &FunctionBody<'_>) -> wasmparser::Result<(Vec<u8>, Vec<u32>)> 
             continue;
         };
         refers_to.push(function_index);
-        code.extend_from_slice(&bytes[copied..=opcode]);
+        code.extend_from_slice(bytes.get(copied..=opcode).unwrap_or_default());
         copied = operators.original_position() - start;
     }
-    code.extend_from_slice(&bytes[copied..]);
+    code.extend_from_slice(bytes.get(copied..).unwrap_or_default());
     Ok((code, refers_to))
 }
 
@@ -98,10 +102,11 @@ fn skeleton(body: &FunctionBody<'_>) -> wasmparser::Result<(Vec<u8>, Vec<u32>)> 
 fn classes(functions: &[Function], imported: u32) -> Vec<usize> {
     let mut classes: Vec<usize> = functions.iter().map(|function| function.kind).collect();
     let mut count = 0;
-    loop {
-        let class = |index: &u32| match index.checked_sub(imported) {
-            Some(defined) => Ok(classes[defined as usize]),
-            None => Err(*index),
+    for _ in 0..ROUNDS {
+        let class = |index: &u32| {
+            let defined = index.checked_sub(imported);
+            let class = defined.and_then(|defined| classes.get(defined as usize));
+            class.copied().ok_or(*index)
         };
         let mut known = HashMap::new();
         let mut divided = Vec::with_capacity(functions.len());
@@ -116,6 +121,7 @@ fn classes(functions: &[Function], imported: u32) -> Vec<usize> {
         count = known.len();
         classes = divided;
     }
+    (0..functions.len()).collect()
 }
 
 struct Shrink {
@@ -129,7 +135,8 @@ impl Reencode for Shrink {
     type Error = std::convert::Infallible;
 
     fn function_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
-        Ok(self.numbers[index as usize])
+        let number = self.numbers.get(index as usize).copied();
+        number.ok_or(reencode::Error::InvalidCodeSectionSize)
     }
 
     fn parse_function_section(
@@ -137,12 +144,11 @@ impl Reencode for Shrink {
         functions: &mut FunctionSection,
         section: FunctionSectionReader<'_>,
     ) -> Result<(), reencode::Error> {
-        for (ty, _) in section
-            .into_iter()
-            .zip(&self.kept)
-            .filter(|(_, kept)| **kept)
-        {
-            functions.function(ty?);
+        for (ty, kept) in section.into_iter().zip(&self.kept) {
+            let ty = ty?;
+            if *kept {
+                functions.function(ty);
+            }
         }
         Ok(())
     }
@@ -152,9 +158,11 @@ impl Reencode for Shrink {
         code: &mut CodeSection,
         section: CodeSectionReader<'_>,
     ) -> Result<(), reencode::Error> {
-        for (defined, body) in section.into_iter().enumerate() {
-            if self.kept[defined] {
-                self.parse_function_body(code, body?)?;
+        let kept = std::mem::take(&mut self.kept);
+        for (body, kept) in section.into_iter().zip(kept) {
+            let body = body?;
+            if kept {
+                self.parse_function_body(code, body)?;
             }
         }
         Ok(())

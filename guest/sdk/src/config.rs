@@ -1,0 +1,86 @@
+//! What `model.toml` says to a guest.
+
+use glovebox_pipeline::{About, CallError, Lengths, Pipeline};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::model::Model;
+use crate::note;
+
+/// What `model.toml` says. The packer has read the files that it names: the labels of `[output]` are
+/// a list.
+pub struct Config(Map<String, Value>);
+
+impl Config {
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
+        let config = serde_json::from_slice(json);
+        config.map(Self).map_err(|error| error.to_string())
+    }
+
+    /// The table `[input]` as a type of the guest's; what the standard pipeline takes there is no
+    /// concern of other guests. Without such a table it is an empty one.
+    ///
+    /// # Errors
+    /// The table is not of this type.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, String> {
+        self.table("input")
+    }
+
+    /// The table `[output]`, as [`Config::input`].
+    ///
+    /// # Errors
+    /// The table is not of this type.
+    pub fn output<T: DeserializeOwned>(&self) -> Result<T, String> {
+        self.table("output")
+    }
+
+    /// The standard pre- and post-processing: what `[input]` and `[output]` mean without a guest of
+    /// one's own.
+    ///
+    /// # Errors
+    /// What is written wrong there, or does not fit the model.
+    pub fn pipeline(&self, model: &Model) -> Result<Pipeline, String> {
+        let pipeline = pipeline(&self.0, model)?;
+        probe(&pipeline, model)?;
+        Ok(pipeline)
+    }
+
+    /// The lengths of rows that the standard pipeline asks for, if it is one of texts. Where it is
+    /// none, that is said when the guest asks for it.
+    pub(crate) fn lengths(&self) -> Option<Lengths> {
+        let json = serde_json::to_vec(&self.0).ok()?;
+        Pipeline::read(&json).ok()?.lengths()
+    }
+
+    /// What the model says of itself. Without its tables, every configuration is one of a standard
+    /// pipeline.
+    pub(crate) fn about(&self, model: &Model) -> Result<About, String> {
+        let mut texts = self.0.clone();
+        texts.retain(|_, value| !value.is_object());
+        Ok(pipeline(&texts, model)?.about())
+    }
+
+    fn table<T: DeserializeOwned>(&self, name: &str) -> Result<T, String> {
+        let table = self.0.get(name).filter(|table| !table.is_null());
+        let table = table.cloned().unwrap_or_else(|| Map::new().into());
+        T::deserialize(table).map_err(|error| format!("[{name}]: {error}"))
+    }
+}
+
+fn pipeline(config: &Map<String, Value>, model: &Model) -> Result<Pipeline, String> {
+    let json = serde_json::to_vec(config).map_err(|error| error.to_string())?;
+    let signature = model.signature();
+    Pipeline::from_json(&json, &signature.inputs, &signature.outputs)
+}
+
+/// Tries the largest that media can become. Where the engine panics over it, the note says what it
+/// was.
+fn probe(pipeline: &Pipeline, model: &Model) -> Result<(), String> {
+    let unfit = |error: CallError| error.to_string();
+    let Some(probe) = pipeline.probe(&model.signature().inputs).map_err(unfit)? else {
+        return Ok(());
+    };
+    let about = format!("the model fails on {}", probe.about);
+    let run = note::while_doing(&about, || model.run(probe.tensors));
+    run.map(drop).map_err(|error| format!("{about}: {error}"))
+}

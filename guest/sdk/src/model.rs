@@ -1,0 +1,123 @@
+//! The model: a graph in the engine, loaded once when packing.
+
+use glovebox_pipeline::{CallError, Lengths};
+use glovebox_protocol::{InferRequest, Signature, Tensor, TensorSpec};
+use tract_onnx::prelude::{TValue, TVec};
+
+use crate::error::{LoadError, failed};
+use crate::onnx::{self, Graph};
+use crate::rows::Rows;
+use crate::tensor::{from_tract, to_tract};
+
+/// A model in the engine.
+pub struct Model {
+    engine: Engine,
+    signature: Signature,
+}
+
+/// What computes.
+enum Engine {
+    /// One graph for inputs of all the sizes that it leaves open.
+    Open(Graph),
+    Rows(Rows),
+}
+
+impl Model {
+    /// Loads an ONNX file; one that takes texts, for rows of these lengths.
+    /// With `warm`, the graph runs once on zeros, so that what tract prepares at its first run is
+    /// part of the image and not of every request.
+    pub(crate) fn load(
+        file: &[u8],
+        lengths: Option<&Lengths>,
+        warm: bool,
+    ) -> Result<Self, LoadError> {
+        let engine = Engine::load(file, lengths)?;
+        let (inputs, outputs) = engine.specs();
+        let signature = Signature {
+            inputs: inputs.to_vec(),
+            outputs: outputs.to_vec(),
+            media: Vec::new(),
+        };
+        let model = Self { engine, signature };
+        if warm {
+            model.run_on_zeros();
+        }
+        Ok(model)
+    }
+
+    pub(crate) fn run_on_zeros(&self) {
+        self.engine.run_on_zeros();
+    }
+
+    /// The tensors that it takes and gives; no media, which are the guest's business.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Runs it; all of its outputs, in their order.
+    ///
+    /// # Errors
+    /// The inputs do not fit the signature, or the model fails.
+    pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, CallError> {
+        self.infer(&InferRequest {
+            inputs,
+            ..Default::default()
+        })
+    }
+
+    /// Runs it; all outputs or those that the request names, in the model's order.
+    ///
+    /// # Errors
+    /// The request does not fit the signature, or the model fails.
+    pub fn infer(&self, request: &InferRequest) -> Result<Vec<Tensor>, CallError> {
+        self.signature.check(request)?;
+        let mut outputs = self.engine.run(&request.inputs)?;
+        let wanted = |name: &String| request.outputs.is_empty() || request.outputs.contains(name);
+        outputs.retain(|output| wanted(&output.name));
+        Ok(outputs)
+    }
+}
+
+impl Engine {
+    fn load(file: &[u8], lengths: Option<&Lengths>) -> Result<Self, LoadError> {
+        if let Some(lengths) = lengths
+            && let Some(rows) = Rows::load(file, lengths)?
+        {
+            return Ok(Self::Rows(rows));
+        }
+        onnx::load(file).map(Self::Open)
+    }
+
+    fn run_on_zeros(&self) {
+        match self {
+            Self::Open(graph) => graph.run_on_zeros(),
+            Self::Rows(rows) => rows.run_on_zeros(),
+        }
+    }
+
+    /// Its inputs and its outputs.
+    fn specs(&self) -> (&[TensorSpec], &[TensorSpec]) {
+        match self {
+            Self::Open(graph) => (&graph.inputs, &graph.outputs),
+            Self::Rows(rows) => (&rows.inputs, &rows.outputs),
+        }
+    }
+
+    /// All outputs.
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, CallError> {
+        match self {
+            Self::Open(graph) => run(graph, inputs),
+            Self::Rows(rows) => rows.run(inputs),
+        }
+    }
+}
+
+fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, CallError> {
+    let find = |name: &str| inputs.iter().find(|tensor| tensor.name == name);
+    let ordered = graph.inputs.iter().filter_map(|spec| find(&spec.name));
+    let values = ordered.map(to_tract).collect::<Result<TVec<_>, _>>()?;
+    let outputs = graph.plan.run(values).map_err(|error| failed(&error))?;
+    let outputs = graph.outputs.iter().zip(outputs);
+    let named = |(spec, value): (&TensorSpec, TValue)| from_tract(&spec.name, value);
+    outputs.map(named).collect()
+}

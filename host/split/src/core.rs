@@ -1,0 +1,140 @@
+//! A guest's core module: its code without its memory, its memory without its code.
+
+use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
+use wasm_encoder::{
+    EntityType, ExportKind, ExportSection, ImportSection, MemorySection, MemoryType, Module,
+    ModuleType, RawSection, SectionId,
+};
+use wasmparser::{Export, ExternalKind, Parser, Payload, ValType};
+
+use crate::SplitError;
+
+/// Refuses a module with an import, the first of them named.
+pub(crate) fn check_imports(core: &[u8]) -> Result<(), SplitError> {
+    for payload in Parser::new(0).parse_all(core) {
+        if let Payload::ImportSection(imports) = payload?
+            && let Some(import) = imports.into_imports().next()
+        {
+            let import = import?;
+            return Err(SplitError::Imports(format!(
+                "{}.{}",
+                import.module, import.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The module's one memory.
+pub(crate) fn memory(core: &[u8]) -> Result<MemoryType, SplitError> {
+    let mut memories = Vec::new();
+    for payload in Parser::new(0).parse_all(core) {
+        if let Payload::MemorySection(section) = payload? {
+            memories = section.into_iter().collect::<Result<_, _>>()?;
+        }
+    }
+    match memories.as_slice() {
+        [memory] => Ok(RoundtripReencoder.memory_type(*memory)?),
+        _ => Err(SplitError::Memory),
+    }
+}
+
+/// The module with its memory imported as `env.memory` and without data.
+pub(crate) fn code(core: &[u8], memory: MemoryType) -> Result<Vec<u8>, SplitError> {
+    check_imports(core)?;
+    let mut module = Module::new();
+    for payload in Parser::new(0).parse_all(core) {
+        let payload = payload?;
+        if matches!(payload, Payload::StartSection { .. }) {
+            return Err(SplitError::Start);
+        }
+        let Some((id, range)) = payload.as_section() else {
+            continue;
+        };
+        let keep = ![
+            SectionId::Custom,
+            SectionId::Memory,
+            SectionId::Data,
+            SectionId::DataCount,
+        ]
+        .map(|id| id as u8)
+        .contains(&id);
+        if keep {
+            let data = core.get(range).unwrap_or_default();
+            module.section(&RawSection { id, data });
+        }
+        if id == SectionId::Type as u8 {
+            let mut imports = ImportSection::new();
+            imports.import("env", "memory", EntityType::Memory(memory));
+            module.section(&imports);
+        }
+    }
+    let code = module.finish();
+    // It was valid with its data: now only an instruction can miss them.
+    match wasmparser::validate(&code) {
+        Ok(_) => Ok(code),
+        Err(_) => Err(SplitError::Data),
+    }
+}
+
+/// The memory of the module as it is before any code runs.
+pub(crate) fn image(core: &[u8], memory: MemoryType) -> Result<Vec<u8>, SplitError> {
+    let mut module = Module::new();
+    let mut memories = MemorySection::new();
+    memories.memory(memory);
+    let mut exports = ExportSection::new();
+    exports.export("memory", ExportKind::Memory, 0);
+    module.section(&memories).section(&exports);
+    for payload in Parser::new(0).parse_all(core) {
+        if let Payload::DataSection(data) = payload? {
+            module.section(&RawSection {
+                id: SectionId::Data as u8,
+                data: core.get(data.range()).unwrap_or_default(),
+            });
+        }
+    }
+    Ok(module.finish())
+}
+
+/// The type of an image.
+pub(crate) fn image_type(memory: MemoryType) -> ModuleType {
+    let mut module_type = ModuleType::new();
+    module_type.export("memory", EntityType::Memory(memory));
+    module_type
+}
+
+/// The type of the code, as [`code`] makes it of the module, which is valid.
+pub(crate) fn code_type(core: &[u8], memory: MemoryType) -> Result<ModuleType, SplitError> {
+    let types = wasmparser::Validator::new().validate_all(core)?;
+    let types = types.as_ref();
+    let mut module_type = ModuleType::new();
+    module_type.import("env", "memory", EntityType::Memory(memory));
+    for (index, export) in (0..).zip(exported_functions(core)?) {
+        let function = types.get(types.core_function_at(export.index));
+        let function = function.ok_or_else(|| SplitError::Broken("a function's type".into()))?;
+        let function = function.unwrap_func();
+        let (parameters, results) = (values(function.params())?, values(function.results())?);
+        module_type.ty().function(parameters, results);
+        module_type.export(export.name, EntityType::Function(index));
+    }
+    module_type.export("memory", EntityType::Memory(memory));
+    Ok(module_type)
+}
+
+fn exported_functions(core: &[u8]) -> Result<Vec<Export<'_>>, SplitError> {
+    let mut functions = Vec::new();
+    for payload in Parser::new(0).parse_all(core) {
+        if let Payload::ExportSection(exports) = payload? {
+            for export in exports {
+                functions.push(export?);
+            }
+        }
+    }
+    functions.retain(|export| export.kind == ExternalKind::Func);
+    Ok(functions)
+}
+
+fn values(values: &[ValType]) -> Result<Vec<wasm_encoder::ValType>, SplitError> {
+    let value = |ty: &ValType| Ok(RoundtripReencoder.val_type(*ty)?);
+    values.iter().map(value).collect()
+}

@@ -1,0 +1,116 @@
+//! Takes a guest apart into the parts of a packed model.
+//!
+//! A packed model is `COMPONENT_HEADER, metadata, image module, code module, tail`. Only the metadata
+//! and the image differ between two models with the same guest. [`Parts`] has the rest: of the
+//! standard runtime when the host is built, of others' guests when they are packed.
+//!
+//! A guest is read here, and nothing of it is run or compiled.
+
+mod core;
+mod error;
+mod shrink;
+mod tail;
+
+use wasm_encoder::{
+    ComponentImportSection, ComponentSection, ComponentTypeRef, CoreTypeSection, ModuleType,
+};
+use wasmparser::{Parser, Payload};
+
+pub use error::SplitError;
+
+/// The parts of a packed model that its guest decides.
+pub struct Parts {
+    /// The guest's code, made smaller (`shrink.rs`): a core module that imports its memory as
+    /// `env.memory` and holds no data.
+    pub code: Vec<u8>,
+    /// The guest's memory before any of its code runs: a core module that exports `memory`.
+    pub image: Vec<u8>,
+    /// What stands behind image and code in a packed model: instances, types, lifted functions,
+    /// exports.
+    pub tail: Vec<u8>,
+    image_type: ModuleType,
+    code_type: ModuleType,
+}
+
+impl Parts {
+    /// Takes a guest apart: a component, or a core module that says of which world it is, as a
+    /// compiler leaves it.
+    ///
+    /// # Errors
+    /// The guest is broken, has imports, or is more than one module.
+    pub fn split(guest: &[u8]) -> Result<Self, SplitError> {
+        let component = match Parser::is_component(guest) {
+            true => guest.to_vec(),
+            false if Parser::is_core_wasm(guest) => {
+                core::check_imports(guest)?;
+                component(guest)?
+            }
+            false => return Err(SplitError::NotWasm),
+        };
+        wasmparser::validate(&component)?;
+        let core = core_module(&component)?;
+        let memory = core::memory(core)?;
+        Ok(Self {
+            code: shrink::shrink(&core::code(core, memory)?)?,
+            image: core::image(core, memory)?,
+            tail: tail::tail(&component)?,
+            image_type: core::image_type(memory),
+            code_type: core::code_type(core, memory)?,
+        })
+    }
+
+    /// What stands for the code where the host provides it: component sections with its type, and
+    /// an import of it named `runtime`.
+    pub fn import(&self) -> Vec<u8> {
+        let mut sections = Vec::new();
+        append_imports(&mut sections, &[("runtime", &self.code_type)]);
+        sections
+    }
+
+    /// A packed model without its modules: a component that imports them as `image` and `runtime`.
+    pub fn shell(&self) -> Vec<u8> {
+        let mut component = wasm_encoder::Component::HEADER.to_vec();
+        let modules = [("image", &self.image_type), ("runtime", &self.code_type)];
+        append_imports(&mut component, &modules);
+        component.extend_from_slice(&self.tail);
+        component
+    }
+}
+
+/// The component of a core module that says of which world it is.
+///
+/// # Errors
+/// It does not say it, or does not do what its world wants.
+pub fn component(module: &[u8]) -> Result<Vec<u8>, SplitError> {
+    wit_component::ComponentEncoder::default()
+        .module(module)
+        .and_then(|encoder| encoder.validate(true).encode())
+        .map_err(|error| SplitError::World(format!("{error:#}")))
+}
+
+fn append_imports(component: &mut Vec<u8>, modules: &[(&str, &ModuleType)]) {
+    let (mut types, mut imports) = (CoreTypeSection::new(), ComponentImportSection::new());
+    for (index, (name, ty)) in (0..).zip(modules) {
+        types.ty().module(ty);
+        imports.import(*name, ComponentTypeRef::Module(index));
+    }
+    types.append_to_component(component);
+    imports.append_to_component(component);
+}
+
+/// The one module of a component.
+fn core_module(component: &[u8]) -> Result<&[u8], SplitError> {
+    let mut modules = Vec::new();
+    for payload in Parser::new(0).parse_all(component) {
+        if let Payload::ModuleSection {
+            unchecked_range, ..
+        } = payload?
+        {
+            modules.extend(component.get(unchecked_range));
+        }
+    }
+    match modules.as_slice() {
+        [module] => Ok(module),
+        modules => Err(SplitError::Modules(modules.len())),
+    }
+}

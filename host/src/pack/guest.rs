@@ -1,0 +1,94 @@
+//! The code around a model: the runtime of this host, or a guest of others.
+
+use std::borrow::Cow;
+
+use glovebox_split::{Parts, SplitError};
+use wasmparser::{BinaryReaderError, Parser, Payload};
+
+use crate::model::runtime;
+
+/// What packing calls, `pack.rs` of `guest/sdk`.
+const ENTRIES: [&str; 4] = ["pack_reserve", "pack_stage", "pack_load", "pack_panic"];
+
+/// The code around a model, in the parts that a packed model has of it.
+pub struct Guest {
+    /// A core module that imports `env.memory` and has no data.
+    pub(super) code: Cow<'static, [u8]>,
+    /// Its memory without a model: a core module that exports `memory`.
+    pub(super) image: Cow<'static, [u8]>,
+    /// What stands behind both in a component.
+    pub(super) tail: Cow<'static, [u8]>,
+    /// Whose it is.
+    pub(super) origin: Origin,
+}
+
+/// Whose a guest is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Part of this host.
+    Host,
+    /// Somebody's.
+    Others,
+}
+
+/// Why a file is no guest.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// It cannot be taken apart.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// It cannot be read.
+    #[error("it is broken: {0}")]
+    Read(#[from] BinaryReaderError),
+    /// It cannot be packed.
+    #[error(
+        "it does not export {0}, which packing calls: make it with the crate glovebox-guest, and \
+         glovebox_guest::export!; a component that holds its model already needs no packing"
+    )]
+    Entry(&'static str),
+}
+
+impl Guest {
+    /// The runtime of this host, which does what `model.toml` says.
+    pub fn standard() -> Self {
+        Self {
+            code: runtime::CODE.into(),
+            image: runtime::IMAGE.into(),
+            tail: runtime::TAIL.into(),
+            origin: Origin::Host,
+        }
+    }
+
+    /// A guest from a file, as cargo makes it with the crate `glovebox-guest`.
+    ///
+    /// # Errors
+    /// The file is no guest, or one that imports something. Texts of it are as it has them.
+    pub fn split(file: &[u8]) -> Result<Self, GuestError> {
+        let Parts {
+            code, image, tail, ..
+        } = Parts::split(file)?;
+        let exports = exports(&code)?;
+        if let Some(missing) = ENTRIES.iter().find(|entry| !exports.contains(entry)) {
+            return Err(GuestError::Entry(missing));
+        }
+        Ok(Self {
+            code: code.into(),
+            image: image.into(),
+            tail: tail.into(),
+            origin: Origin::Others,
+        })
+    }
+}
+
+/// The names of what a module exports.
+fn exports(code: &[u8]) -> Result<Vec<&str>, BinaryReaderError> {
+    let mut names = Vec::new();
+    for payload in Parser::new(0).parse_all(code) {
+        if let Payload::ExportSection(exports) = payload? {
+            for export in exports {
+                names.push(export?.name);
+            }
+        }
+    }
+    Ok(names)
+}
