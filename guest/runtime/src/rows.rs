@@ -95,8 +95,8 @@ impl Rows {
             let values = values.collect::<Result<TVec<_>, _>>()?;
             let outputs = graph.plan.run(values).map_err(|error| failed(&error))?;
             let outputs = self.outputs.iter().zip(outputs);
-            let cut = outputs.map(|(spec, value)| cut(spec, value, tokens));
-            append(&mut answers, cut.collect::<Result<_, _>>()?);
+            let without_padding = outputs.map(|(spec, value)| cut(spec, value, tokens));
+            append(&mut answers, without_padding.collect::<Result<_, _>>()?);
         }
         Ok(answers)
     }
@@ -191,7 +191,7 @@ fn padded(tensor: &Tensor, row: usize, tokens: usize, length: usize) -> Result<T
 
 /// An output without what belongs to padding.
 fn cut(spec: &TensorSpec, value: TValue, tokens: usize) -> Result<Tensor, CallError> {
-    let open = spec
+    let mut open = spec
         .shape
         .iter()
         .enumerate()
