@@ -49,7 +49,8 @@ impl Rows {
         let mut weights = Weights::default();
         let mut graphs = Vec::with_capacity(lengths.len());
         for length in lengths {
-            let mut model = parsed.of_length(length)?;
+            let made = parsed.of_length(length);
+            let mut model = made.map_err(|error| too_long(error, length, graphs.is_empty()))?;
             weights.share(&mut model)?;
             graphs.push((length, parsed.graph(model)?));
         }
@@ -111,6 +112,17 @@ impl Rows {
         })?;
         Ok((*length, graph))
     }
+}
+
+/// Longer rows than a model was made for are its author's to know of.
+fn too_long(error: LoadError, length: usize, is_shortest: bool) -> LoadError {
+    if is_shortest {
+        return error;
+    }
+    LoadError::Config(format!(
+        "the model fails on a row of {length} tokens, but not on shorter ones; set max_tokens to what \
+         it was made for: {error}"
+    ))
 }
 
 /// The weights of all graphs: each of them once.
