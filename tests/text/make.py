@@ -318,6 +318,11 @@ class Reference:
         return tokens, self.session.run(None, feeds)[0][0]
 
 
+def listed(numbers):
+    """To six places, for the tests ask for four."""
+    return np.round(numbers.astype(np.float64), 6).ravel().tolist()
+
+
 def softmax(x):
     exponentials = np.exp(x - x.max(-1, keepdims=True))
     return exponentials / exponentials.sum(-1, keepdims=True)
@@ -338,7 +343,7 @@ def embeddings(reference):
     def case(text):
         _, hidden = reference.run(text)
         mean = hidden.mean(0)
-        return {"text": text, "mean": (mean / np.linalg.norm(mean)).tolist(), "cls": hidden[0].tolist()}
+        return {"text": text, "mean": listed(mean / np.linalg.norm(mean)), "cls": listed(hidden[0])}
 
     return [case(text) for text in HOSTILE + sentences()[::4]]
 
@@ -354,14 +359,14 @@ def rows(session):
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": kinds}
         hidden = session.run(None, feeds)[0]
         flat = {name: value.ravel().tolist() for name, value in feeds.items()}
-        cases.append({"shape": [count, length], **flat, "hidden": hidden.ravel().tolist()})
+        cases.append({"shape": [count, length], **flat, "hidden": listed(hidden)})
     return cases
 
 
 def classes(reference):
     cases = [(text, None) for text in HOSTILE + sentences()[::3]]
     cases += list(zip(sentences()[:12], sentences()[20:]))
-    return [{"text": text, "pair": pair, "scores": softmax(reference.run(text, pair)[1]).tolist()} for text, pair in cases]
+    return [{"text": text, "pair": pair, "scores": listed(softmax(reference.run(text, pair)[1]))} for text, pair in cases]
 
 
 def tag(label):
