@@ -62,7 +62,7 @@ impl Model {
 
     /// Runs the graph as a request would.
     pub(crate) fn rehearse(&self) {
-        self.graph.run_on_zeros();
+        self.engine.run_on_zeros();
     }
 
     pub(crate) fn signature(&self) -> &Signature {
