@@ -100,6 +100,10 @@ fn a_custom_operator_that_borrows_a_standard_name_is_not_taken_for_it() {
     let node = Node::new("Relu", "mine", &["x"], &["y"]).domain("com.example");
     let line = refused(&one_node(node).model(), &[]);
     assert!(line.contains("com.example.Relu"), "{line}");
+    // ONNX Runtime's operators have their own domain, and some of them the names of others.
+    let node = Node::new("Attention", "theirs", &["x", "x", "x"], &["y"]).domain("com.microsoft");
+    let line = refused(&one_node(node).model(), &[]);
+    assert!(line.contains("com.microsoft.Attention"), "{line}");
 }
 
 #[test]
@@ -152,11 +156,31 @@ fn a_model_that_loads_too_long_says_what_to_raise() {
 }
 
 #[test]
-fn slopes_of_an_old_opset_are_refused_rather_than_misread() {
-    let node = Node::new("PRelu", "slopes", &["x", "w"], &["y"]);
-    let graph = one_node(node).weights("w", &[4], &[0.1; 4]);
-    let line = refused(&graph.model_of_opset(6), &[]);
-    assert!(line.contains("PRelu (node \"slopes\")"), "{line}");
+fn an_attribute_that_would_be_overlooked_is_refused_by_name() {
+    let node = Node::new("BatchNormalization", "norm", &["x"; 5], &["y"]).int("training_mode", 1);
+    let line = refused(&one_node(node).model(), &[]);
+    assert!(
+        line.contains("BatchNormalization with training_mode (node \"norm\")"),
+        "{line}"
+    );
+}
+
+#[test]
+fn functions_that_call_each_other_without_end_are_refused() {
+    let call = |name: &str, from, to| Node::new(name, "call", &[from], &[to]).domain("com.example");
+    let model = one_node(call("f0", "x", "y")).model();
+    let forever = onnx::function("f0", vec![call("f0", "x", "y")]);
+    let line = refused(&[model.clone(), forever].concat(), &[]);
+    assert!(line.contains("deep"), "{line}");
+    // Each calls the next one twice.
+    let twice = |number: usize| {
+        let next = format!("f{}", number + 1);
+        let calls = vec![call(&next, "x", "between"), call(&next, "between", "y")];
+        onnx::function(&format!("f{number}"), calls)
+    };
+    let doubled = (0..60).flat_map(twice).collect::<Vec<u8>>();
+    let line = refused(&[model, doubled].concat(), &[]);
+    assert!(line.contains("nodes"), "{line}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn a_packed_model_says_what_it_is() {
         json!({
             "inputs": [{ "name": "image", "datatype": "FP32", "shape": [-1, 1, 8, 8] }],
             "outputs": [{ "name": "scores", "datatype": "FP32", "shape": [-1, 10] }],
-            "media": ["image/png", "image/jpeg"],
+            "media": ["image/png", "image/jpeg", "image/webp"],
         })
     );
 }

@@ -103,7 +103,7 @@ fn the_announcement_names_address_routes_and_limits() {
     assert!(said.starts_with(&format!("serving http://{}\n", host.client().address)));
     for named in [
         "POST /v2/models/digits/infer",
-        "POST /v2/models/digits/predict   image/png, image/jpeg",
+        "POST /v2/models/digits/predict   image/png, image/jpeg, image/webp",
         "POST /v2/models/wine/predict   application/json",
         "GET  /v2/models/wine ",
         "memory 64 MiB, cpu 100ms, timeout 2s, concurrency 3",

@@ -169,9 +169,9 @@ pub const ARTIFACT_BYTES: u64 = GIB + 64 * MIB;
 pub const TOKENIZER_BYTES: Bytes = Bytes(64 * MIB);
 /// Memory that packing may use: the file, its parsed form, the weights and their packed form.
 pub const PACK_MEMORY_BYTES: u64 = 4 * GIB - 64 * KIB;
-/// Pages of 64 KiB that a packed model has behind its image, for what a request needs besides. To
-/// grow a memory, and to shrink it for the next instance, changes the protection of pages, which
-/// stops the process's other threads; small models need neither.
+/// Pages of 64 KiB that a packed model has behind its image and what its graph needs, for what a
+/// request needs besides. To grow a memory, and to shrink it for the next instance, changes the
+/// protection of pages, which stops the process's other threads; most models need neither.
 pub const HEADROOM_PAGES: u64 = 16;
 /// CPU time that packing may use, for each of its two loads.
 pub const PACK_CPU: Duration = Duration::from_secs(300);
@@ -203,6 +203,9 @@ pub const CACHE_LEFTOVER_TIME: Duration = Duration::from_secs(3600);
 /// Blocks of memory from this size on are made of huge pages: the system's allocator maps each of
 /// them by itself from here on, whatever was allocated before.
 pub const HUGE_BLOCK_BYTES: usize = (32 * MIB) as usize;
+
+/// Addresses that a pool reserves at the least: a memory of 4 GiB for each that there can be.
+pub const POOL_BYTES: usize = INSTANCES as usize * MEMORIES as usize * (4 * GIB) as usize;
 
 /// Open files for each model: the file of the image that its instances map, and the one that it is
 /// loaded from on demand.

@@ -11,6 +11,7 @@ pub fn content_type(path: &Path) -> &'static str {
     match extension.to_ascii_lowercase().as_str() {
         "png" => "image/png",
         "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
         "json" => "application/json",
         "txt" => "text/plain",
         _ => "application/octet-stream",

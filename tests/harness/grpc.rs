@@ -25,6 +25,9 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use super::client::Client;
+use super::files::{Manifest, digits, manifest, temporary, wine};
+use super::host::Host;
+use super::hostile::settles;
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -329,4 +332,50 @@ pub(crate) fn number(value: i64) -> InferParameter {
     InferParameter {
         parameter_choice: Some(ParameterChoice::Int64Param(value)),
     }
+}
+
+/// The numbers of gRPC's statuses.
+pub(crate) mod status {
+    pub(crate) const UNKNOWN: u32 = 2;
+    pub(crate) const INVALID: u32 = 3;
+    pub(crate) const DEADLINE: u32 = 4;
+    pub(crate) const NOT_FOUND: u32 = 5;
+    pub(crate) const PERMISSION: u32 = 7;
+    pub(crate) const EXHAUSTED: u32 = 8;
+    pub(crate) const UNIMPLEMENTED: u32 = 12;
+    pub(crate) const UNAVAILABLE: u32 = 14;
+    pub(crate) const UNAUTHENTICATED: u32 = 16;
+}
+
+/// The method of an inference.
+pub(crate) const INFER: &str = "ModelInfer";
+
+/// The two bundled models.
+pub(crate) fn both() -> Host {
+    let models = [("digits", digits(), ""), ("wine", wine(), "")];
+    Manifest::new(&manifest(&models)).up().serve()
+}
+
+/// A host with one component of `guest.rs`.
+pub(crate) fn one(component: &[u8], limits: &str) -> Host {
+    let dir = temporary();
+    let file = dir.path().join("guest.wasm");
+    std::fs::write(&file, component).unwrap();
+    Manifest::new(&manifest(&[("guest", &file, limits)]))
+        .up()
+        .serve()
+}
+
+/// Nobody holds any memory.
+#[track_caller]
+pub(crate) fn idle(client: &Client) {
+    settles("memory", || {
+        let held = client.metric("glovebox_memory_reserved_bytes");
+        (held > 0.0).then(|| format!("{held} bytes are reserved"))
+    });
+}
+
+/// A picture of digits.
+pub(crate) fn pixels() -> Vec<f32> {
+    (0..64).map(|pixel| pixel as f32 / 64.0).collect()
 }

@@ -2,15 +2,43 @@
 
 /// The beginning of a PNG of this size, which is all that a decoder needs to refuse it.
 pub(crate) fn png_header(width: u32, height: u32) -> Vec<u8> {
+    // An empty deflate stream.
+    png(width, height, &[0x78, 0x9c, 0x03, 0, 0, 0, 0, 1])
+}
+
+/// A small grey PNG with these levels.
+pub(crate) fn grey_png(width: u32, height: u32, levels: &[u8]) -> Vec<u8> {
+    // A row begins with its filter: none.
+    let rows = levels.chunks_exact(width as usize);
+    let rows: Vec<u8> = rows.flat_map(|row| [&[0], row].concat()).collect();
+    let length = rows.len() as u16;
+    // One block, not compressed.
+    let mut deflated = vec![0x78, 0x01, 0x01];
+    deflated.extend(length.to_le_bytes());
+    deflated.extend((!length).to_le_bytes());
+    deflated.extend(&rows);
+    deflated.extend(adler32(&rows).to_be_bytes());
+    png(width, height, &deflated)
+}
+
+fn png(width: u32, height: u32, deflated: &[u8]) -> Vec<u8> {
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
     // 8 bits of grey, deflate, no filter, not interlaced.
     header.extend([8, 0, 0, 0, 0]);
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     chunk(&mut png, b"IHDR", &header);
-    // An empty deflate stream.
-    chunk(&mut png, b"IDAT", &[0x78, 0x9c, 0x03, 0, 0, 0, 0, 1]);
+    chunk(&mut png, b"IDAT", deflated);
     chunk(&mut png, b"IEND", &[]);
     png
+}
+
+fn adler32(bytes: &[u8]) -> u32 {
+    let step = |(a, b): (u32, u32), byte: &u8| {
+        let a = (a + u32::from(*byte)) % 65521;
+        (a, (b + a) % 65521)
+    };
+    let (a, b) = bytes.iter().fold((1, 0), step);
+    b << 16 | a
 }
 
 fn chunk(png: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {

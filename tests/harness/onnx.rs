@@ -136,6 +136,17 @@ impl Node {
     }
 }
 
+/// What makes a function of `com.example` with one input and one output, put behind a model's bytes,
+/// one that the model has.
+pub(crate) fn function(name: &str, nodes: Vec<Node>) -> Vec<u8> {
+    let function = Message::default().text(1, name).text(4, "x").text(5, "y");
+    let function = function.text(10, "com.example");
+    let function = nodes
+        .into_iter()
+        .fold(function, |function, node| function.message(7, node.0));
+    Message::default().message(25, function).0
+}
+
 fn tensor(name: &str, dims: &[u64]) -> Message {
     let tensor = Message::default().int(2, FLOAT).text(8, name);
     dims.iter()

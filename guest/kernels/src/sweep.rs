@@ -13,6 +13,9 @@ use crate::window::Geometry;
 
 /// Pixels that are done at once.
 const PIXELS: usize = 2 * LANES;
+/// Vectors that are done at once where windows lie side by side. Their sums fit into registers, and
+/// a tap is read once for all of them.
+const RUN: usize = 8;
 
 /// A place of a window: how far it is from the first, and its number in the filter.
 struct Tap {
@@ -175,6 +178,8 @@ struct Sweep<'a, F> {
     finish: &'a Finish<'a>,
     taps: Vec<Tap>,
     image: Vec<f32>,
+    /// What windows see that lie side by side, and across the ends of rows.
+    run: Vec<f32>,
     fold: PhantomData<F>,
 }
 
@@ -182,14 +187,25 @@ impl<'a, F: Fold> Sweep<'a, F> {
     fn new(geometry: &'a Geometry, finish: &'a Finish<'a>) -> Self {
         let tap = |place| Tap { place, weight: 0.0 };
         // Vectors reach over the end of the last row; what they read there is not used.
-        let beyond = PIXELS * geometry.window.strides[1] + LANES;
-        Self {
+        let beyond = RUN * LANES + PIXELS * geometry.window.strides[1];
+        let mut sweep = Self {
             geometry,
             finish,
             taps: geometry.places().map(tap).collect(),
             image: vec![F::BORDER; geometry.padded_pixels() + beyond],
+            run: Vec::new(),
             fold: PhantomData,
+        };
+        if sweep.is_run() {
+            let windows = geometry.padded_pixels();
+            sweep.run = vec![0.0; windows.next_multiple_of(RUN * LANES)];
         }
+        sweep
+    }
+
+    /// Whether a window begins at each place of the image.
+    fn is_run(&self) -> bool {
+        self.geometry.window.strides == [1, 1]
     }
 
     /// Takes a channel of an image.
@@ -198,11 +214,62 @@ impl<'a, F: Fold> Sweep<'a, F> {
     }
 
     /// Writes a channel of the output.
-    fn leave(&self, channel: usize, output: &mut [f32]) {
+    fn leave(&mut self, channel: usize, output: &mut [f32]) {
+        if self.is_run() {
+            self.fill_run(channel, output.len());
+            return self.cut_run(channel, output);
+        }
         match self.geometry.window.strides[1] {
             1 => self.rows::<1>(channel, output),
             2 => self.rows::<2>(channel, output),
             _ => self.rows::<0>(channel, output),
+        }
+    }
+
+    /// Sees the image as one long row. Windows across the ends of its rows are seen for nothing, which
+    /// costs less than to begin anew with each row.
+    fn fill_run(&mut self, channel: usize, pixels: usize) {
+        let begin = Lanes::splat(F::begin(self.finish, channel));
+        let windows = self.geometry.place(pixels.saturating_sub(1)) + 1;
+        let blocks = self.run.chunks_exact_mut(RUN * LANES);
+        let blocks = blocks.take(windows.div_ceil(RUN * LANES)).enumerate();
+        let nine = <&[Tap; 9]>::try_from(self.taps.as_slice());
+        for (block, sums) in blocks {
+            let image = self.image.as_ptr().wrapping_add(block * RUN * LANES);
+            // SAFETY: the last window ends with the image, and behind that are as many numbers as a
+            // block has.
+            unsafe {
+                match nine {
+                    // Of known length, so that no loop is left of it.
+                    Ok(taps) => fold_run::<F>(begin, image, taps, sums),
+                    Err(_) => fold_run::<F>(begin, image, &self.taps, sums),
+                }
+            }
+        }
+    }
+
+    /// Takes what belongs to the output.
+    fn cut_run(&self, channel: usize, output: &mut [f32]) {
+        let [rows, columns] = self.geometry.output;
+        let bounds = self.finish.bounds();
+        for (row, output) in output.chunks_exact_mut(columns).enumerate() {
+            let sums = self.run.get(self.geometry.place(row * columns)..);
+            let Some(sums) = sums.and_then(|sums| sums.get(..columns)) else {
+                return;
+            };
+            let at = (channel * rows + row) * columns;
+            let addend = self.finish.addend.and_then(|addend| addend.get(at..));
+            for column in (0..columns).step_by(LANES) {
+                let left = columns - column;
+                // SAFETY: so many numbers are left of the row, here and in the addend.
+                unsafe {
+                    let mut sum = load_some(sums.as_ptr().add(column), left);
+                    if let Some(addend) = addend {
+                        sum = sum.add(load_some(addend.as_ptr().add(column), left));
+                    }
+                    store_some(bounded(sum, bounds), output.as_mut_ptr().add(column), left);
+                }
+            }
         }
     }
 
@@ -267,6 +334,35 @@ impl<'a, F: Fold> Sweep<'a, F> {
             }
         }
         [low, high]
+    }
+}
+
+/// What windows see that lie side by side, of which the first begins here.
+///
+/// # Safety
+/// Behind each tap are as many numbers as there are `sums`, which are `RUN` vectors.
+#[inline(always)]
+unsafe fn fold_run<'t, F: Fold>(
+    begin: Lanes,
+    image: *const f32,
+    taps: impl IntoIterator<Item = &'t Tap>,
+    sums: &mut [f32],
+) {
+    let mut vectors = [begin; RUN];
+    for tap in taps {
+        let from = image.wrapping_add(tap.place);
+        for (index, vector) in vectors.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *vector = F::step(
+                *vector,
+                unsafe { Lanes::load(from.wrapping_add(index * LANES)) },
+                tap.weight,
+            );
+        }
+    }
+    for (index, vector) in vectors.into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { vector.store(sums.as_mut_ptr().wrapping_add(index * LANES)) };
     }
 }
 

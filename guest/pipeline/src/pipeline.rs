@@ -79,6 +79,9 @@ impl Pipeline {
                 "[output] kind = \"token_classification\" needs [input] kind = \"text\"".into(),
             );
         }
+        if self.output.needs_picture() && !matches!(self.input, Some(Input::Image(_))) {
+            return Err("this kind of [output] needs [input] kind = \"image\"".into());
+        }
         Ok(())
     }
 

@@ -154,6 +154,13 @@ pub(crate) fn seal() -> u32 {
     state.strays
 }
 
+/// How much memory behind the image the heap has taken to serve.
+pub(crate) fn served() -> usize {
+    let state = state();
+    let next = state.serve.allocator().next.get();
+    next.map_or(0, |next| next.saturating_sub(state.kept.end))
+}
+
 fn state() -> &'static mut State {
     // SAFETY: one thread, and no caller holds the reference across an allocation.
     unsafe { &mut *HEAP.0.get() }

@@ -8,10 +8,14 @@
 //! trap that ends this one instance.
 
 mod error;
+mod functions;
 mod graph;
 mod heap;
+mod lower;
+mod misread;
 mod model;
 mod onnx;
+mod ops;
 mod pack;
 mod rows;
 mod seeds;

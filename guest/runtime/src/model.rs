@@ -60,6 +60,11 @@ impl Model {
             .ok_or_else(|| CallError::Failed("this component holds no model".into()))
     }
 
+    /// Runs the graph as a request would.
+    pub(crate) fn rehearse(&self) {
+        self.engine.run_on_zeros();
+    }
+
     pub(crate) fn signature(&self) -> &Signature {
         &self.signature
     }

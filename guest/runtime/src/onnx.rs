@@ -11,12 +11,37 @@ use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::prelude::tract_itertools::Itertools;
 
 use crate::error::LoadError;
+use crate::functions;
 use crate::graph;
+use crate::lower::lower;
+use crate::misread::{Surroundings, is_supported, name, opset};
+use crate::ops;
 use crate::tensor::to_tract;
 
 /// Whose operators tract knows, by name alone: another domain's operator of the same name is
 /// another operator.
-const STANDARD_DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+const STANDARD_DOMAINS: [&str; 3] = ["", "ai.onnx", "ai.onnx.ml"];
+
+/// The domain of ONNX Runtime's own operators. Of those that have the name of one of ONNX, only these
+/// mean the same.
+const CONTRIBUTED_DOMAIN: &str = "com.microsoft";
+const CONTRIBUTED: [&str; 15] = [
+    "BiasGelu",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "FastGelu",
+    "GatherBlockQuantized",
+    "Gelu",
+    "GroupQueryAttention",
+    "MatMulNBits",
+    "MultiHeadAttention",
+    "QuantizeLinear",
+    "QuickGelu",
+    "RotaryEmbedding",
+    "SimplifiedLayerNormalization",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+];
 
 /// An optimised graph and what it is called with.
 pub(crate) struct Graph {
@@ -70,7 +95,7 @@ pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
         mut model,
         input_names,
         output_names,
-    } = Parsed::of(decode(file)?)?;
+    } = Parsed::of(decode(file)?, file)?;
     name_open_dimensions(&mut model)?;
     finish(optimised(model)?, input_names, output_names)
 }
@@ -78,7 +103,9 @@ pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
 fn optimised(model: InferenceModel) -> Result<TypedModel, LoadError> {
     let mut model = model.into_typed()?;
     graph::adopt(&mut model)?;
-    Ok(model.into_optimized()?)
+    let model = model.into_optimized()?;
+    check_training(&model)?;
+    Ok(model)
 }
 
 /// Makes ready to run what was optimised.
@@ -95,9 +122,14 @@ fn finish(
 }
 
 impl Parsed {
-    fn of(proto: pb::ModelProto) -> Result<Self, LoadError> {
-        let onnx = tract_onnx::onnx();
+    fn of(mut proto: pb::ModelProto, file: &[u8]) -> Result<Self, LoadError> {
+        functions::inline(&mut proto, file)?;
+        let opset = opset(&proto);
+        proto.graph.iter_mut().for_each(|graph| lower(graph, opset));
+        let mut onnx = tract_onnx::onnx();
+        ops::register(&mut onnx);
         check_operators(&onnx, &proto)?;
+        check_datatypes(&proto)?;
         check_data(&proto)?;
         let parsed = onnx.parse(&proto, None)?;
         check_inputs(&proto, &parsed.unresolved_inputs)?;
@@ -121,7 +153,7 @@ impl Parsed {
             graph.output.iter_mut().for_each(forget_shape);
             narrow_sums(graph);
         }
-        Self::of(proto)
+        Self::of(proto, file)
     }
 
     /// What each input declares of its two dimensions: a size, or that it is open.
@@ -231,18 +263,16 @@ fn decode(file: &[u8]) -> Result<pb::ModelProto, LoadError> {
     }
 }
 
-/// Refuses operators that tract does not know, all at once.
+/// Refuses operators that tract does not know or would misread, all at once.
 fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError> {
-    let opset = proto
-        .opset_import
-        .iter()
-        .find(|opset| ["", "ai.onnx"].contains(&&*opset.domain));
-    let opset = opset.map_or(i64::MAX, |opset| opset.version);
+    let surroundings = Surroundings::of(proto);
     let mut unknown = BTreeSet::new();
     if let Some(graph) = &proto.graph {
         visit_nodes(graph, &mut |node| {
-            if !is_known(onnx, opset, node) {
-                unknown.insert(describe(node));
+            if !is_known(onnx, node) {
+                unknown.insert(describe(node, ""));
+            } else if let Some(what) = surroundings.misread(node) {
+                unknown.insert(describe(node, &format!(" with {what}")));
             }
         });
     }
@@ -255,14 +285,39 @@ fn check_operators(onnx: &Onnx, proto: &pb::ModelProto) -> Result<(), LoadError>
     )))
 }
 
-fn is_known(onnx: &Onnx, opset: i64, node: &pb::NodeProto) -> bool {
+fn is_known(onnx: &Onnx, node: &pb::NodeProto) -> bool {
     let is_standard = STANDARD_DOMAINS.contains(&node.domain.as_str());
-    // Before opset 7 the slopes belong to axis 1, and tract would take them for the last axis.
-    let is_misread = node.op_type == "PRelu" && opset < 7;
-    is_standard && !is_misread && onnx.op_register.0.contains_key(&node.op_type)
+    let is_contributed = node.domain == CONTRIBUTED_DOMAIN;
+    let is_ours = is_standard || is_contributed && CONTRIBUTED.contains(&&*node.op_type);
+    is_ours && onnx.op_register.0.contains_key(&node.op_type)
 }
 
-fn describe(node: &pb::NodeProto) -> String {
+/// Refuses datatypes that tensors cannot have.
+fn check_datatypes(proto: &pb::ModelProto) -> Result<(), LoadError> {
+    let Some(graph) = &proto.graph else {
+        return Ok(());
+    };
+    let values = graph.input.iter().chain(&graph.output);
+    let values = values.filter_map(|value| {
+        let pb::type_proto::Value::TensorType(tensor) = value.r#type.as_ref()?.value.as_ref()?;
+        Some((&value.name, tensor.elem_type))
+    });
+    let weights = graph.initializer.iter();
+    let weights = weights.map(|tensor| (&tensor.name, tensor.data_type));
+    match values
+        .chain(weights)
+        .find(|(_, datatype)| !is_supported(*datatype))
+    {
+        None => Ok(()),
+        Some((tensor, datatype)) => Err(LoadError::Model(format!(
+            "tensor {tensor:?} has datatype {}, which is not supported",
+            name(datatype)
+        ))),
+    }
+}
+
+/// A node's operator, and where it is.
+fn describe(node: &pb::NodeProto, what: &str) -> String {
     let domain = if node.domain.is_empty() {
         String::new()
     } else {
@@ -272,7 +327,7 @@ fn describe(node: &pb::NodeProto) -> String {
         ("", Some(output)) => format!("the node that makes {output:?}"),
         (name, _) => format!("node {name:?}"),
     };
-    format!("{domain}{} ({name})", node.op_type)
+    format!("{domain}{}{what} ({name})", node.op_type)
 }
 
 /// Calls `visit` for the nodes of a graph and of the graphs inside its nodes.
@@ -286,6 +341,22 @@ fn visit_nodes(graph: &pb::GraphProto, visit: &mut impl FnMut(&pb::NodeProto)) {
         {
             visit_nodes(inner, visit);
         }
+    }
+}
+
+/// Refuses what only training does: where it is certain that nothing is dropped, nothing is left of
+/// the node.
+fn check_training(model: &TypedModel) -> Result<(), LoadError> {
+    let dropout = model
+        .nodes()
+        .iter()
+        .find(|node| node.op.name() == "Dropout");
+    match dropout {
+        None => Ok(()),
+        Some(node) => Err(LoadError::UnsupportedOperator(format!(
+            "unsupported operator Dropout in training mode (node {:?})",
+            node.name
+        ))),
     }
 }
 
@@ -316,7 +387,7 @@ fn check_inputs(proto: &pb::ModelProto, unresolved: &[String]) -> Result<(), Loa
     };
     let nodes = proto.graph.iter().flat_map(|graph| &graph.node);
     let user = nodes.into_iter().find(|node| node.input.contains(missing));
-    let user = user.map(describe).unwrap_or_default();
+    let user = user.map(|node| describe(node, "")).unwrap_or_default();
     Err(LoadError::Model(format!(
         "{user} takes {missing:?}, which is no input, no weights and no node's output"
     )))

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! survey:  stage(model) stage(config)             -> load -> report with plan
-//! place:   reserve(kept) stage(model, config, plan) -> load -> report with image size
+//! place:   reserve(kept) stage(model, config, plan) -> load -> report with image size -> rehearse
 //! ```
 #![allow(
     unsafe_code,
@@ -85,6 +85,16 @@ unsafe extern "C" fn pack_load(
         )
     };
     load(model, config, plan, warm != 0)
+}
+
+/// Answers a request of zeros as a packed model would; how much memory that took behind the image. The
+/// host has read the image by now, and nothing of this is kept.
+#[unsafe(no_mangle)]
+extern "C" fn pack_rehearse() -> usize {
+    if let Ok(model) = Model::get() {
+        model.rehearse();
+    }
+    heap::served()
 }
 
 /// The message of the last panic, as `address << 32 | length`.

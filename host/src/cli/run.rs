@@ -1,7 +1,7 @@
 //! `glovebox run`: one inference in the sandbox, its answer on standard output.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -52,8 +52,12 @@ impl Run {
             World::Http => self.post(deployer, &package).await?,
         };
         let mut stdout = io::stdout().lock();
+        let text = std::str::from_utf8(&answer);
+        if text.is_err() && stdout.is_terminal() {
+            return Err("the answer is no text; add `> file` to keep it".into());
+        }
         stdout.write_all(&answer)?;
-        if answer.last() != Some(&b'\n') && !answer.is_empty() {
+        if text.is_ok_and(|text| !text.is_empty() && !text.ends_with('\n')) {
             stdout.write_all(b"\n")?;
         }
         Ok(ExitCode::SUCCESS)

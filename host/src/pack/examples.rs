@@ -67,6 +67,8 @@ async fn check_one(function: &Function, example: &Example) -> Result<(), PackErr
 }
 
 fn is_right(example: &Example, answer: &Value) -> bool {
+    // Of several detections, the first is the best.
+    let answer = answer.pointer("/detections/0").unwrap_or(answer);
     let label_fits = example
         .label
         .as_ref()

@@ -10,12 +10,14 @@ const WASM_PAGE: usize = 65536;
 /// Runs of zeros shorter than this stay part of a segment: wasmtime allows 100,000 segments.
 const BLOCK: usize = 16384;
 
-/// A module that exports `memory` with the given contents and some room behind them. Blocks of zeros
-/// are left out of the file; fresh memory is zero.
-pub(super) fn module(memory: &[u8]) -> Vec<u8> {
+/// A module that exports `memory` with the given contents, and behind them what a request needs and
+/// some more. Blocks of zeros are left out of the file; fresh memory is zero.
+pub(super) fn module(memory: &[u8], heap_bytes: u64) -> Vec<u8> {
+    let pages = |bytes: u64| bytes.div_ceil(WASM_PAGE as u64);
     let mut memories = MemorySection::new();
     memories.memory(MemoryType {
-        minimum: memory.len().div_ceil(WASM_PAGE) as u64 + limits::HEADROOM_PAGES,
+        minimum: (pages(memory.len() as u64) + pages(heap_bytes) + limits::HEADROOM_PAGES)
+            .min(pages(limits::PACK_MEMORY_BYTES)),
         maximum: None,
         memory64: false,
         shared: false,

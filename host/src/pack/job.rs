@@ -31,6 +31,13 @@ struct Order {
     pipeline: Value,
 }
 
+/// What comes before the memory.
+#[derive(Deserialize, Serialize)]
+struct Front {
+    heap_bytes: u64,
+    signature: Signature,
+}
+
 /// Loads a model in a worker.
 pub(super) fn load(
     worker: &Worker,
@@ -76,8 +83,11 @@ impl Load {
             .map_err(LoadError::Guest)
             .and_then(|(order, model)| self.load(&order, model))
             .map_err(|error| header(&error))?;
-        let signature = header(&loaded.signature);
-        let front = [length(&signature).as_slice(), &signature].concat();
+        let front = header(&Front {
+            heap_bytes: loaded.heap_bytes,
+            signature: loaded.signature,
+        });
+        let front = [length(&front).as_slice(), &front].concat();
         Ok((front, loaded.memory))
     }
 
@@ -134,12 +144,13 @@ fn read_loaded(mut output: impl Read) -> Result<Loaded, String> {
     output
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
-    let (signature, memory) = split::<Signature>(&bytes)?;
-    let front = bytes.len() - memory.len();
-    bytes.drain(..front);
+    let (front, memory) = split::<Front>(&bytes)?;
+    let front_bytes = bytes.len() - memory.len();
+    bytes.drain(..front_bytes);
     Ok(Loaded {
         memory: bytes,
-        signature,
+        heap_bytes: front.heap_bytes,
+        signature: front.signature,
     })
 }
 

@@ -17,6 +17,8 @@ use crate::text;
 pub(super) struct Loaded {
     /// From address 0 to the end of the model.
     pub(super) memory: Vec<u8>,
+    /// What a request needs behind it.
+    pub(super) heap_bytes: u64,
     pub(super) signature: Signature,
 }
 
@@ -116,7 +118,11 @@ fn load_twice(
                 .iter_mut()
                 .take(stack_bytes)
                 .for_each(|byte| *byte = 0);
-            Ok(Loaded { memory, signature })
+            Ok(Loaded {
+                memory,
+                heap_bytes: place.rehearse(image_bytes),
+                signature,
+            })
         }
         report => Err(report.unexpected()),
     }
@@ -248,6 +254,15 @@ impl Guest {
         let json = self.read_slice(report)?;
         serde_json::from_slice(&json)
             .map_err(|error| LoadError::Guest(format!("the report is broken: {error}")))
+    }
+
+    /// How much memory a request takes behind the image; nothing, if the model cannot run on zeros.
+    fn rehearse(&mut self, image_bytes: usize) -> u64 {
+        if let Some(leftovers) = self.memory.data_mut(&mut self.store).get_mut(image_bytes..) {
+            leftovers.fill(0);
+        }
+        let heap: Result<u32, _> = self.call("pack_rehearse", ());
+        heap.map_or(0, u64::from)
     }
 
     /// Copies bytes into the guest; its address there.

@@ -117,7 +117,8 @@ impl Packer {
         let worker = self.compiler.worker();
         let loaded = job::load(worker, onnx, config.pipeline(), &self.limits)?;
         let metadata = metadata(onnx, config, loaded.signature.clone());
-        let bytes = assemble::component(&metadata, &image::module(&loaded.memory));
+        let bytes =
+            assemble::component(&metadata, &image::module(&loaded.memory, loaded.heap_bytes));
         let image = Bytes(loaded.memory.len() as u64);
         let packed = Packed {
             bytes,

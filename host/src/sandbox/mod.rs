@@ -28,6 +28,8 @@ use ticker::Ticker;
 use tokio::runtime::Handle;
 use wasmtime::Engine;
 
+use crate::{allocator, limits};
+
 /// An engine for each kind of metering, the threads that tick them and those that run guests.
 pub struct Sandbox {
     epochs: Engine,
@@ -118,7 +120,11 @@ impl Sandbox {
 }
 
 fn new_engine(metering: Metering, allocation: Allocation) -> Result<Engine, SandboxError> {
-    engine::new(metering, allocation).map_err(|error| SandboxError(format!("{error:#}")))
+    let engine = engine::new(metering, allocation);
+    if let Allocation::Pooled = allocation {
+        allocator::prefer_huge_pages_in_pools(limits::POOL_BYTES);
+    }
+    engine.map_err(|error| SandboxError(format!("{error:#}")))
 }
 
 /// What is taken of the pools that all instances come from.

@@ -7,6 +7,8 @@ pub(crate) mod text;
 use glovebox_protocol::{Tensor, TensorSpec};
 use serde::Deserialize;
 
+pub(crate) use self::image::{Placement, Size};
+
 use crate::error::CallError;
 use text::Texts;
 
@@ -45,6 +47,8 @@ pub struct Lengths {
 pub(crate) enum Origin {
     /// Nothing but how many rows there are, which the tensors tell.
     Rows,
+    /// How large the picture is, and where it lies on the model's input.
+    Picture(Placement),
     /// Texts and their tokens.
     Texts(Texts),
 }
@@ -69,7 +73,7 @@ impl Input {
     /// The content types that become tensors.
     pub(crate) fn media(&self) -> &'static [&'static str] {
         match self {
-            Self::Image(_) => &["image/png", "image/jpeg"],
+            Self::Image(_) => image::MEDIA,
             Self::Record(_) => &["application/json"],
             Self::Text(_) => &["text/plain", "application/json"],
         }
@@ -92,10 +96,10 @@ impl Input {
     ) -> Result<Decoded, CallError> {
         let only = || only(inputs).map_err(CallError::Failed);
         let (tensors, origin) = match self {
-            Self::Image(image) => (
-                vec![image.decode(only()?, content_type, body)?],
-                Origin::Rows,
-            ),
+            Self::Image(image) => {
+                let (tensor, placement) = image.decode(only()?, content_type, body)?;
+                (vec![tensor], Origin::Picture(placement))
+            }
             Self::Record(record) => (vec![record.decode(only()?, body)?], Origin::Rows),
             Self::Text(text) => {
                 let (tensors, texts) = text.decode(inputs, content_type, body)?;

@@ -78,7 +78,8 @@ impl Classification {
     }
 
     fn class<'a>(&self, row: &[f32], names: &'a [String]) -> Option<Class<'a>> {
-        let scores = self.activation.apply(row);
+        let mut scores = row.to_vec();
+        self.activation.apply(&mut scores);
         let mut top: Vec<_> = names
             .iter()
             .zip(scores)

@@ -122,7 +122,8 @@ impl TokenClassification {
     }
 
     fn label(&self, (start, end): (usize, usize), scores: &[f32]) -> Option<Labelled<'_>> {
-        let scores = self.activation.apply(scores);
+        let mut scores = scores.to_vec();
+        self.activation.apply(&mut scores);
         // The first of the best, as NumPy's argmax has it.
         let best = scores
             .iter()

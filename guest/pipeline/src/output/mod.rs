@@ -2,9 +2,11 @@
 
 mod activation;
 mod classification;
+mod detection;
 mod embedding;
 mod entities;
 mod numbers;
+mod segmentation;
 
 use glovebox_protocol::{Tensor, TensorSpec};
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,8 @@ pub(crate) enum Output {
     Classification(classification::Classification),
     Embedding(embedding::Embedding),
     TokenClassification(entities::TokenClassification),
+    Detection(detection::Detection),
+    Segmentation(segmentation::Segmentation),
 }
 
 /// An answer, as a client gets it.
@@ -39,6 +43,13 @@ impl Answer {
             body,
         }
     }
+
+    fn png(body: Vec<u8>) -> Self {
+        Self {
+            content_type: "image/png",
+            body,
+        }
+    }
 }
 
 impl Output {
@@ -49,7 +60,14 @@ impl Output {
             Self::Classification(classification) => classification.check(outputs),
             Self::Embedding(embedding) => embedding.check(outputs),
             Self::TokenClassification(entities) => entities.check(outputs),
+            Self::Detection(detection) => detection.check(outputs),
+            Self::Segmentation(segmentation) => segmentation.check(outputs),
         }
+    }
+
+    /// Whether an answer is about places on a picture.
+    pub(crate) fn needs_picture(&self) -> bool {
+        matches!(self, Self::Detection(_) | Self::Segmentation(_))
     }
 
     /// The outputs that an answer needs; none means all.
@@ -59,6 +77,8 @@ impl Output {
             Self::Classification(classification) => classification.wanted(),
             Self::Embedding(embedding) => embedding.wanted(),
             Self::TokenClassification(entities) => entities.wanted(),
+            Self::Detection(detection) => detection.wanted(),
+            Self::Segmentation(segmentation) => segmentation.wanted(),
         }
     }
 
@@ -73,11 +93,20 @@ impl Output {
         origin: &Origin,
         outputs: &[Tensor],
     ) -> Option<Result<Answer, CallError>> {
-        let json = match self {
-            Self::Tensors => return None,
-            Self::Classification(classification) => classification.answer(origin, outputs),
-            Self::Embedding(embedding) => embedding.answer(origin, outputs),
-            Self::TokenClassification(entities) => entities.answer(origin, outputs),
+        let json = match (self, origin) {
+            (Self::Tensors, _) => return None,
+            (Self::Classification(classification), _) => classification.answer(origin, outputs),
+            (Self::Embedding(embedding), _) => embedding.answer(origin, outputs),
+            (Self::TokenClassification(entities), _) => entities.answer(origin, outputs),
+            (Self::Detection(detection), Origin::Picture(placement)) => {
+                detection.answer(*placement, outputs)
+            }
+            (Self::Segmentation(segmentation), Origin::Picture(placement)) => {
+                return Some(segmentation.answer(*placement, outputs).map(Answer::png));
+            }
+            (Self::Detection(_) | Self::Segmentation(_), _) => Err(CallError::Failed(
+                "[output] is about pictures, and this is none".into(),
+            )),
         };
         Some(json.map(Answer::json))
     }

@@ -1,6 +1,7 @@
-//! Operators of our own in tract's graph: convolutions and pooling by `glovebox_kernels`.
+//! Operators of our own in tract's graph: convolutions and pooling by `glovebox_kernels`, extremes.
 
 mod convolution;
+mod extreme;
 mod packed;
 mod pooling;
 mod response;
@@ -9,9 +10,11 @@ mod spec;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, SumPool};
+use tract_onnx::tract_core::ops::nn::Reduce;
 use tract_onnx_opl::lrn::Lrn;
 
 use convolution::Convolution;
+use extreme::Extreme;
 use pooling::Pooling;
 use response::ResponseNormalization;
 
@@ -43,6 +46,8 @@ fn adopted(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedMode
         Pooling::of_mean(pool, &facts).map(Into::into)
     } else if let Some(lrn) = node.op_as::<Lrn>() {
         ResponseNormalization::adopt(lrn, &facts).map(Into::into)
+    } else if let Some(reduce) = node.op_as::<Reduce>() {
+        Extreme::adopt(reduce, &facts)
     } else if let Some(op) = node.op_as::<TypedBinOp>() {
         return by_channel(model, node, op, &facts);
     } else {
