@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use image_webp::{DecodingError as WebpError, WebPDecoder};
+use libjpeg_turbo_rs::common::types::ComponentInfo;
 use libjpeg_turbo_rs::{DecodeLimits, Decoder as JpegDecoder, JpegError, PixelFormat};
 use png::{DecodingError as PngError, Limits, Transformations};
 
@@ -59,14 +60,8 @@ fn jpeg(body: &[u8]) -> Result<Picture, Refusal> {
     };
     let mut decoder = JpegDecoder::new_with_limits(body, limits)?;
     let components = &decoder.header().components;
-    let usual = |factor: u8| factor == 1 || factor == 2;
-    let unusual = components.len() > 3
-        && !components
-            .iter()
-            .all(|it| usual(it.horizontal_sampling) && usual(it.vertical_sampling));
-    if unusual {
-        // Fractions of samples, on which the decoder panics.
-        return Err(Refusal::Broken("unusual sampling of CMYK".into()));
+    if !is_usual(components) {
+        return Err(Refusal::Broken("unusual sampling".into()));
     }
     let (channels, format) = match components.len() {
         1 => (1, PixelFormat::Grayscale),
@@ -80,6 +75,25 @@ fn jpeg(body: &[u8]) -> Result<Picture, Refusal> {
         height: image.height as u32,
     };
     upright(size, channels, image.into_vec(), orientation)
+}
+
+/// Whether the first component has the most samples, and the others a power of two less of them, or as
+/// many where there are four (CMYK). On other pictures, which hardly exist, the decoder may panic.
+fn is_usual(components: &[ComponentInfo]) -> bool {
+    let ratios: &[u8] = if components.len() > 3 {
+        &[1]
+    } else {
+        &[1, 2, 4]
+    };
+    let is_part = |whole: u8, part: u8| ratios.iter().any(|ratio| part * ratio == whole);
+    let factors = |it: &ComponentInfo| (it.horizontal_sampling, it.vertical_sampling);
+    let Some((across, down)) = components.first().map(factors) else {
+        return false;
+    };
+    let mut others = components.iter().map(factors);
+    others.all(|other| {
+        (1..=4).contains(&other.0) && is_part(across, other.0) && is_part(down, other.1)
+    })
 }
 
 /// Palettes become colours, and of 16 bits the upper 8 are kept.
