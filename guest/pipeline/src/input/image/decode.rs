@@ -16,7 +16,12 @@ pub(super) const MEDIA: &[&str] = &["image/png", "image/jpeg", "image/webp"];
 
 /// No model input is near this large; a decoder must not be talked into allocating it.
 const MAX_SIDE_PIXELS: u32 = 8192;
-const MAX_DECODED_BYTES: usize = 128 << 20;
+const MAX_PIXELS: u64 = 32 << 20;
+/// Red, green, blue and transparency.
+const PIXEL_BYTES: u64 = 4;
+/// What a JPEG may take while it is decoded: the largest of the above as its samples and as its pixels.
+/// A progressive one is held in three forms, so half of that is the largest.
+const MAX_JPEG_BYTES: u64 = MAX_PIXELS * 6;
 /// Progressive JPEGs that people make have some ten scans; each one passes over the whole picture.
 const MAX_SCANS: usize = 100;
 
@@ -41,7 +46,10 @@ pub(super) fn decode(content_type: &str, body: &[u8]) -> Result<Picture, CallErr
     };
     decoded.map_err(|refusal| match refusal {
         Refusal::Large => CallError::TooLarge(format!(
-            "the picture is larger than {MAX_SIDE_PIXELS} pixels a side or {MAX_DECODED_BYTES} bytes decoded"
+            "the picture is larger than {MAX_SIDE_PIXELS} pixels a side or {} megapixels \
+             (progressive JPEG: {})",
+            MAX_PIXELS >> 20,
+            MAX_PIXELS >> 21
         )),
         Refusal::Broken(why) => {
             CallError::InvalidInput(format!("cannot decode the body as {content_type}: {why}"))
@@ -55,7 +63,8 @@ fn jpeg(body: &[u8]) -> Result<Picture, Refusal> {
         max_width: MAX_SIDE_PIXELS as usize,
         max_height: MAX_SIDE_PIXELS as usize,
         max_scans: MAX_SCANS,
-        max_memory: Some(MAX_DECODED_BYTES as u64),
+        max_pixels: MAX_PIXELS,
+        max_memory: Some(MAX_JPEG_BYTES),
         ..DecodeLimits::default()
     };
     let mut decoder = JpegDecoder::new_with_limits(body, limits)?;
@@ -99,7 +108,7 @@ fn is_usual(components: &[ComponentInfo]) -> bool {
 /// Palettes become colours, and of 16 bits the upper 8 are kept.
 fn png(body: &[u8]) -> Result<Picture, Refusal> {
     let limits = Limits {
-        bytes: MAX_DECODED_BYTES,
+        bytes: (MAX_PIXELS * PIXEL_BYTES) as usize,
     };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(body), limits);
     decoder.set_transformations(Transformations::normalize_to_color8());
@@ -109,7 +118,7 @@ fn png(body: &[u8]) -> Result<Picture, Refusal> {
         width: header.width,
         height: header.height,
     };
-    check(size, 4)?;
+    check(size)?;
     let mut reader = decoder.read_info()?;
     let bytes = reader.output_buffer_size().ok_or(Refusal::Large)?;
     let mut levels = vec![0; bytes];
@@ -124,7 +133,7 @@ fn webp(body: &[u8]) -> Result<Picture, Refusal> {
     decoder.set_memory_limit(body.len());
     let (width, height) = decoder.dimensions();
     let size = Size { width, height };
-    check(size, 4)?;
+    check(size)?;
     let orientation = Orientation::read(decoder.exif_metadata()?.as_deref());
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let bytes = decoder.output_buffer_size().ok_or(Refusal::Large)?;
@@ -133,11 +142,11 @@ fn webp(body: &[u8]) -> Result<Picture, Refusal> {
     upright(size, channels, levels, orientation)
 }
 
-/// Whether a picture of this size, with so many bytes a pixel while it is decoded, is within limits.
-fn check(size: Size, pixel_bytes: u64) -> Result<(), Refusal> {
-    let bytes = u64::from(size.width) * u64::from(size.height) * pixel_bytes;
-    let sides = size.width.max(size.height);
-    match sides <= MAX_SIDE_PIXELS && bytes <= MAX_DECODED_BYTES as u64 {
+/// Whether a picture of this size is within limits.
+fn check(size: Size) -> Result<(), Refusal> {
+    let pixels = u64::from(size.width) * u64::from(size.height);
+    let side = size.width.max(size.height);
+    match side <= MAX_SIDE_PIXELS && pixels <= MAX_PIXELS {
         true => Ok(()),
         false => Err(Refusal::Large),
     }
