@@ -65,7 +65,6 @@ fn jpeg(body: &[u8]) -> Result<Picture, Refusal> {
         max_scans: MAX_SCANS,
         max_pixels: MAX_PIXELS,
         max_memory: Some(MAX_JPEG_BYTES),
-        ..DecodeLimits::default()
     };
     let mut decoder = JpegDecoder::new_with_limits(body, limits)?;
     let components = &decoder.header().components;
