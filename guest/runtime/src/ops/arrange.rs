@@ -70,6 +70,41 @@ impl Operator for CenterCropPad {
     }
 }
 
+/// Turns a tensor around along an axis.
+#[derive(Clone, Debug, PartialEq)]
+struct Flip {
+    axis: i64,
+}
+
+pub(super) fn flip(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
+    let axis = node.get_attr("axis")?;
+    build(Flip { axis })
+}
+
+impl Operator for Flip {
+    const NAME: &'static str = super::FLIP;
+
+    fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let [input] = inputs else {
+            bail!("one tensor, not {}", inputs.len());
+        };
+        axis(self.axis, input.rank())?;
+        Ok(tvec!(input.without_value()))
+    }
+
+    fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let [input] = inputs else {
+            bail!("one tensor");
+        };
+        let along = Axis::new(self.axis, input.shape())?;
+        let turned = take(input, input.shape(), |at| {
+            let mirrored = along.size - 1 - along.index(at);
+            Some(along.moved(at, mirrored, along.size))
+        })?;
+        Ok(tvec!(turned))
+    }
+}
+
 /// Turns around the beginning of each sequence.
 #[derive(Clone, Debug, PartialEq)]
 struct ReverseSequence {
