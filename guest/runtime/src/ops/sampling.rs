@@ -130,7 +130,7 @@ impl Operator for RoiAlign {
 }
 
 /// More samples than this for one number are a mistake in the regions.
-const MOST_SAMPLES: f32 = 4096.0;
+const MOST_SAMPLES: f32 = 1024.0;
 
 impl RoiAlign {
     /// For each number of the output the points that are read for it.
