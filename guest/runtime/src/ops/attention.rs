@@ -11,7 +11,7 @@ use super::operator::{Built, Operator, build, tracts};
 /// Result, keys and values with those of the past, scores.
 const OUTPUTS: usize = 4;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct Attention {
     query_heads: Option<usize>,
     key_heads: Option<usize>,
@@ -281,7 +281,9 @@ struct Reach {
 }
 
 impl Operator for Attention {
-    const NAME: &'static str = "Attention";
+    fn name(&self) -> &'static str {
+        "Attention"
+    }
 
     fn count(&self) -> usize {
         self.wanted.iter().filter(|wanted| **wanted).count()
