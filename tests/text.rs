@@ -555,7 +555,47 @@ fn inputs_of_other_names_are_told_by_the_configuration() {
         input_ids = \"attention_mask\"\nattention_mask = \"input_ids\"\n";
     let host = up("echo", config);
     let answer = ask(&host, "echo", &json!("ok"));
-    assert_eq!(output(&answer, "ids"), vec![json!(1); 3]);
-    assert_eq!(output(&answer, "mask").len(), 3);
-    assert_eq!(output(&answer, "mask")[0], json!(2));
+    let (ids, mask) = (output(&answer, "ids"), output(&answer, "mask"));
+    assert_eq!(ids, vec![json!(1); mask.len()]);
+    assert_eq!(mask[0], json!(2), "the number of [CLS]");
+}
+
+#[test]
+fn tensors_of_any_rows_and_tokens_are_answered_as_by_onnx_runtime() {
+    let host = up("embed", EMBED);
+    for case in &expected()["rows"].as_array().unwrap()[..] {
+        let tensor = |name: &str| json!({ "name": name, "datatype": "INT64", "shape": case["shape"], "data": case[name] });
+        let inputs = ["input_ids", "attention_mask", "token_type_ids"].map(tensor);
+        let answer = host
+            .client()
+            .infer("embed", &json!({ "inputs": inputs }))
+            .ok();
+        assert_eq!(answer["outputs"][0]["shape"][1], case["shape"][1]);
+        let hidden = numbers(&answer["outputs"][0]["data"]);
+        assert_close(&hidden, &numbers(&case["hidden"]), &case["shape"]);
+    }
+}
+
+#[test]
+fn tensors_that_are_no_rows_of_tokens_are_refused() {
+    let host = up("embed", EMBED);
+    let refused = |shapes: [[u64; 2]; 3], why: &str| {
+        let names = ["input_ids", "attention_mask", "token_type_ids"];
+        let inputs: Value = names
+            .iter()
+            .zip(shapes)
+            .map(|(name, shape)| {
+                let data = vec![1; (shape[0] * shape[1]) as usize];
+                json!({ "name": name, "datatype": "INT64", "shape": shape, "data": data })
+            })
+            .collect();
+        let answer = host.client().infer("embed", &json!({ "inputs": inputs }));
+        let error = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!((400..500).contains(&answer.status), "{error}");
+        assert!(error.contains(why), "{error}");
+    };
+    refused([[1, 25]; 3], "25 tokens; this model takes up to 24");
+    refused([[2, 4], [2, 4], [2, 5]], "must have the same shape");
+    refused([[0, 4]; 3], "a row and a token or more");
+    refused([[1, 0]; 3], "a row and a token or more");
 }

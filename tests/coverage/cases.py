@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from architectures import architecture_cases
 from own import own_cases
 from tensors import as_array
 
@@ -79,7 +80,7 @@ class Case:
 def collect():
     """All cases, sorted by id."""
     cases = node_cases() + [case for kind in KINDS for case in file_cases(kind)]
-    cases += [Case("own", *case) for case in own_cases()]
+    cases += [Case("own", *case) for case in own_cases() + architecture_cases()]
     return sorted(cases, key=lambda case: case.id)
 
 

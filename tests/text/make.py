@@ -318,6 +318,11 @@ class Reference:
         return tokens, self.session.run(None, feeds)[0][0]
 
 
+def listed(numbers):
+    """To six places, for the tests ask for four."""
+    return np.round(numbers.astype(np.float64), 6).ravel().tolist()
+
+
 def softmax(x):
     exponentials = np.exp(x - x.max(-1, keepdims=True))
     return exponentials / exponentials.sum(-1, keepdims=True)
@@ -338,15 +343,30 @@ def embeddings(reference):
     def case(text):
         _, hidden = reference.run(text)
         mean = hidden.mean(0)
-        return {"text": text, "mean": (mean / np.linalg.norm(mean)).tolist(), "cls": hidden[0].tolist()}
+        return {"text": text, "mean": listed(mean / np.linalg.norm(mean)), "cls": listed(hidden[0])}
 
     return [case(text) for text in HOSTILE + sentences()[::4]]
+
+
+def rows(session):
+    """Tensors as they are, of several rows and lengths; a row's end may be padding."""
+    random, cases = np.random.default_rng(SEED), []
+    for count, length in [(1, 1), (1, 8), (1, 9), (2, 5), (3, 17), (5, MAX_TOKENS)]:
+        ids = random.integers(5, 300, (count, length))
+        mask = np.ones((count, length), np.int64)
+        mask[-1, length - length // 3 :] = 0
+        kinds = random.integers(0, 2, (count, length))
+        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": kinds}
+        hidden = session.run(None, feeds)[0]
+        flat = {name: value.ravel().tolist() for name, value in feeds.items()}
+        cases.append({"shape": [count, length], **flat, "hidden": listed(hidden)})
+    return cases
 
 
 def classes(reference):
     cases = [(text, None) for text in HOSTILE + sentences()[::3]]
     cases += list(zip(sentences()[:12], sentences()[20:]))
-    return [{"text": text, "pair": pair, "scores": softmax(reference.run(text, pair)[1]).tolist()} for text, pair in cases]
+    return [{"text": text, "pair": pair, "scores": listed(softmax(reference.run(text, pair)[1]))} for text, pair in cases]
 
 
 def tag(label):
@@ -401,6 +421,7 @@ def main():
         "classes": CLASSES,
         "tokens": {name: tokens_of(tokenizer) for name, tokenizer in made.items()},
         "embed": embeddings(Reference(made["wordpiece"], embed)),
+        "rows": rows(Reference(made["wordpiece"], embed).session),
         "classify": classes(Reference(made["bpe"], classify)),
         "tag": [{"text": text, "entities": entities(tagging, text)} for text in HOSTILE + sentences()[::2]],
     }

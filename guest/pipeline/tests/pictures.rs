@@ -87,3 +87,49 @@ fn what_is_cut_off_is_refused() {
         }
     }
 }
+
+/// A JPEG whose components are sampled so, one byte each: across in the upper half, down in the lower.
+fn sampled(jpeg: &[u8], factors: &[u8]) -> Vec<u8> {
+    let mut jpeg = jpeg.to_vec();
+    let frame = jpeg
+        .windows(2)
+        .position(|pair| pair == [0xff, 0xc0])
+        .unwrap();
+    assert_eq!(usize::from(jpeg[frame + 9]), factors.len());
+    for (component, factor) in factors.iter().enumerate() {
+        jpeg[frame + 11 + 3 * component] = *factor;
+    }
+    jpeg
+}
+
+/// All sequences of so many of these.
+fn sequences(of: &[u8], length: u32) -> impl Iterator<Item = Vec<u8>> {
+    (0..of.len().pow(length)).map(move |index| {
+        let digit = |place: u32| of[index / of.len().pow(place) % of.len()];
+        (0..length).map(digit).collect()
+    })
+}
+
+#[test]
+fn jpegs_of_any_sampling_are_decoded_or_refused() {
+    let (input, shape) = (
+        json!({ "colour": "rgb", "width": 4, "height": 4 }),
+        json!([1, 3, 4, 4]),
+    );
+    let factors = [0x00, 0x11, 0x12, 0x13, 0x21, 0x22, 0x31, 0x41, 0x44];
+    let (mut decoded, mut refused) = (0, 0);
+    for (name, components) in [("grey.jpg", 1), ("420.jpg", 3), ("cmyk.jpg", 4)] {
+        let jpeg = picture(name);
+        for factors in sequences(&factors, components) {
+            match levels(&input, &shape, name, &sampled(&jpeg, &factors)) {
+                Ok(_) => decoded += 1,
+                Err(CallError::InvalidInput(_)) => refused += 1,
+                Err(error) => unreachable!("{factors:x?}: {error}"),
+            }
+        }
+    }
+    assert!(
+        decoded > 10 && refused > 10,
+        "{decoded} decoded, {refused} refused"
+    );
+}

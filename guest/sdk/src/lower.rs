@@ -4,6 +4,8 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
+use crate::ops::FLIP;
+
 /// Writes the nodes of a graph, and of the graphs inside it, in terms that tract understands.
 pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
     let nodes = std::mem::take(&mut graph.node);
@@ -16,7 +18,7 @@ pub(crate) fn lower(graph: &mut GraphProto, opset: i64) {
         let result = match node.op_type.as_str() {
             _ if !["", "ai.onnx"].contains(&node.domain.as_str()) => None,
             "Celu" => Some(vec![body.celu()]),
-            "GRU" | "LSTM" | "RNN" => body.backwards(),
+            "GRU" | "LSTM" | "RNN" => body.recurrent(),
             "LpPool" => Some(vec![body.lp_pool()]),
             "Pad" => body.pad(),
             "ReduceLogSumExp" => Some(vec![body.log_sum_exp(opset)]),
@@ -228,37 +230,72 @@ impl<'a> Body<'a> {
         self.add("Mul", &[&swish, self.input(1)], Vec::new())
     }
 
-    /// A recurrent layer that begins at the end of its sequences, which tract would read as one that
-    /// begins at their start: turns around what it takes and what it makes. Nothing for another.
-    fn backwards(&mut self) -> Option<Vec<String>> {
-        let direction = self.attribute("direction")?;
-        if !direction.s.eq_ignore_ascii_case(b"reverse") {
-            return None;
-        }
-        let layout = self.attribute("layout").map_or(0, |layout| layout.i);
-        let time = i64::from(layout != 0);
+    /// A recurrent layer as tract takes it: from the start of its sequences to their end, and with a
+    /// state to begin with, which tract can make only for a batch of known size.
+    fn recurrent(&mut self) -> Option<Vec<String>> {
+        let is_batch_first = self.attribute("layout").is_some_and(|layout| layout.i != 0);
+        let direction = self.attribute("direction");
+        let direction = direction.map_or(Vec::new(), |direction| direction.s.to_ascii_lowercase());
         let mut node = self.node.clone();
-        node.attribute
-            .retain(|attribute| attribute.name != "direction");
-        let sequences = self.turned(self.input(0), time);
-        node.input.first_mut()?.clone_from(&sequences);
-        // Of the outputs, only the first one is a sequence.
-        let first = node.output.first_mut()?;
-        if first.is_empty() {
+        self.begin(&mut node, &direction, is_batch_first);
+        let mut results = Vec::new();
+        if direction == b"reverse" {
+            node.attribute
+                .retain(|attribute| attribute.name != "direction");
+            let time = i64::from(is_batch_first);
+            let sequences = self.turned(self.input(0), time);
+            node.input.first_mut()?.clone_from(&sequences);
+            // Of the outputs, only the first one is a sequence.
+            let first = node.output.first_mut().filter(|output| !output.is_empty());
+            let turned = first.map(|first| {
+                first.push_str("/turned");
+                first.clone()
+            });
             self.nodes.push(node);
-            return Some(Vec::new());
+            results.extend(turned.map(|turned| self.turned(&turned, time)));
+        } else {
+            self.nodes.push(node);
         }
-        let turned = format!("{first}/turned");
-        first.clone_from(&turned);
-        self.nodes.push(node);
-        Some(vec![self.turned(&turned, time)])
+        Some(results)
+    }
+
+    /// Gives a recurrent layer zeros to begin with, where it has nothing.
+    fn begin(&mut self, node: &mut NodeProto, direction: &[u8], is_batch_first: bool) {
+        const STATE: usize = 5;
+        const CELLS: usize = 6;
+        let states: &[usize] = match node.op_type.as_str() {
+            "LSTM" => &[STATE, CELLS],
+            _ => &[STATE],
+        };
+        let Some(hidden) = self.attribute("hidden_size").map(|hidden| hidden.i) else {
+            return;
+        };
+        let directions = if direction == b"bidirectional" { 2 } else { 1 };
+        let x = self.input(0);
+        for state in states {
+            if node.input.len() <= *state {
+                node.input.resize(state + 1, String::new());
+            }
+            let Some(input) = node.input.get_mut(*state).filter(|input| input.is_empty()) else {
+                continue;
+            };
+            let (directions, hidden) = (self.list(&[directions]), self.list(&[hidden]));
+            let sizes = self.add("Shape", &[x], Vec::new());
+            let batch = self.list(&[i64::from(!is_batch_first)]);
+            let batch = self.add("Gather", &[&sizes, &batch], Vec::new());
+            let shape = match is_batch_first {
+                true => [&batch, &directions, &hidden],
+                false => [&directions, &batch, &hidden],
+            };
+            let shape = self.add("Concat", &shape.map(String::as_str), vec![whole("axis", 0)]);
+            let zeros = self.add("ConstantOfShape", &[&shape], Vec::new());
+            *input = self.add("CastLike", &[&zeros, x], Vec::new());
+        }
     }
 
     /// A tensor from its end to its start along an axis.
     fn turned(&mut self, tensor: &str, axis: i64) -> String {
-        let (start, end) = (self.list(&[-1]), self.list(&[i64::MIN]));
-        let (axis, step) = (self.list(&[axis]), self.list(&[-1]));
-        self.add("Slice", &[tensor, &start, &end, &axis, &step], Vec::new())
+        self.add(FLIP, &[tensor], vec![whole("axis", axis)])
     }
 }
 

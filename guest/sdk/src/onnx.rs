@@ -91,9 +91,13 @@ pub(crate) struct Parsed {
 /// # Errors
 /// What in the file is not ONNX, not supported or not consistent, with the node's name.
 pub(crate) fn load(file: &[u8]) -> Result<Graph, LoadError> {
-    let mut parsed = Parsed::of(decode(file)?, file)?;
-    name_open_dimensions(&mut parsed.model)?;
-    parsed.graph(optimised(parsed.model.clone())?)
+    let Parsed {
+        mut model,
+        input_names,
+        output_names,
+    } = Parsed::of(decode(file)?, file)?;
+    name_open_dimensions(&mut model)?;
+    finish(optimised(model)?, input_names, output_names)
 }
 
 fn optimised(model: InferenceModel) -> Result<TypedModel, LoadError> {
@@ -102,6 +106,19 @@ fn optimised(model: InferenceModel) -> Result<TypedModel, LoadError> {
     let model = model.into_optimized()?;
     check_training(&model)?;
     Ok(model)
+}
+
+/// Makes ready to run what was optimised.
+fn finish(
+    model: TypedModel,
+    input_names: Vec<String>,
+    output_names: Vec<String>,
+) -> Result<Graph, LoadError> {
+    Ok(Graph {
+        inputs: specs(&model, input_names, model.input_outlets()?)?,
+        outputs: specs(&model, output_names, model.output_outlets()?)?,
+        plan: model.into_runnable()?,
+    })
 }
 
 impl Parsed {
@@ -152,7 +169,10 @@ impl Parsed {
                     "input {name:?} is not of shape [texts, tokens]"
                 )));
             }
-            let size = |axis| shape.dim(axis)?.concretize()?.to_usize().ok();
+            let size = |axis| {
+                let size = shape.dim(axis)?.concretize()?.to_i64().ok()?;
+                usize::try_from(size).ok()
+            };
             Ok([size(0), size(1)])
         });
         sizes.collect()
@@ -177,11 +197,7 @@ impl Parsed {
     /// # Errors
     /// As [`load`].
     pub(crate) fn graph(&self, model: TypedModel) -> Result<Graph, LoadError> {
-        Ok(Graph {
-            inputs: specs(&model, self.input_names.clone(), model.input_outlets()?)?,
-            outputs: specs(&model, self.output_names.clone(), model.output_outlets()?)?,
-            plan: model.into_runnable()?,
-        })
+        finish(model, self.input_names.clone(), self.output_names.clone())
     }
 }
 

@@ -49,7 +49,8 @@ impl Rows {
         let mut weights = Weights::default();
         let mut graphs = Vec::with_capacity(lengths.len());
         for length in lengths {
-            let mut model = parsed.of_length(length)?;
+            let made = parsed.of_length(length);
+            let mut model = made.map_err(|error| too_long(error, length, graphs.is_empty()))?;
             weights.share(&mut model)?;
             graphs.push((length, parsed.graph(model)?));
         }
@@ -95,8 +96,8 @@ impl Rows {
             let values = values.collect::<Result<TVec<_>, _>>()?;
             let outputs = graph.plan.run(values).map_err(|error| failed(&error))?;
             let outputs = self.outputs.iter().zip(outputs);
-            let cut = outputs.map(|(spec, value)| cut(spec, value, tokens));
-            append(&mut answers, cut.collect::<Result<_, _>>()?);
+            let without_padding = outputs.map(|(spec, value)| cut(spec, value, tokens));
+            append(&mut answers, without_padding.collect::<Result<_, _>>()?);
         }
         Ok(answers)
     }
@@ -111,6 +112,17 @@ impl Rows {
         })?;
         Ok((*length, graph))
     }
+}
+
+/// Longer rows than a model was made for are its author's to know of.
+fn too_long(error: LoadError, length: usize, is_shortest: bool) -> LoadError {
+    if is_shortest {
+        return error;
+    }
+    LoadError::Config(format!(
+        "the model fails on a row of {length} tokens, but not on shorter ones; set max_tokens to what \
+         it was made for: {error}"
+    ))
 }
 
 /// The weights of all graphs: each of them once.
@@ -191,7 +203,7 @@ fn padded(tensor: &Tensor, row: usize, tokens: usize, length: usize) -> Result<T
 
 /// An output without what belongs to padding.
 fn cut(spec: &TensorSpec, value: TValue, tokens: usize) -> Result<Tensor, CallError> {
-    let open = spec
+    let mut open = spec
         .shape
         .iter()
         .enumerate()

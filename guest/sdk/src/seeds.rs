@@ -31,7 +31,7 @@ pub(crate) fn sow() {
     IS_SEEDING.store(true, Ordering::Relaxed);
     // It fails if it was done before, with the same source.
     let _ = random_state::set_random_source(Fixed);
-    drop(random_state::RandomState::new());
+    let _ = random_state::RandomState::new();
     IS_SEEDING.store(false, Ordering::Relaxed);
 }
 

@@ -133,7 +133,8 @@ impl Packer {
     ) -> Result<Packed, PackError> {
         let loaded = self.load(onnx, config, guest)?;
         let metadata = metadata(onnx, config, guest, loaded.signature.clone());
-        let bytes = assemble::component(&metadata, &image::module(&loaded.memory, loaded.heap_bytes), guest);
+        let image = image::module(&loaded.memory, loaded.heap_bytes);
+        let bytes = assemble::component(&metadata, &image, guest);
         let image = Bytes(loaded.memory.len() as u64);
         let packed = Packed {
             bytes,

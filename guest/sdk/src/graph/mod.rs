@@ -4,6 +4,7 @@ mod convolution;
 mod extreme;
 mod packed;
 mod pooling;
+mod resize;
 mod response;
 mod spec;
 
@@ -12,10 +13,12 @@ use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, SumPool};
 use tract_onnx::tract_core::ops::nn::Reduce;
 use tract_onnx_opl::lrn::Lrn;
+use tract_onnx_opl::resize::Resize;
 
 use convolution::Convolution;
 use extreme::Extreme;
 use pooling::Pooling;
+use resize::ResizeTo;
 use response::ResponseNormalization;
 
 /// Puts our operators in the place of tract's where they can do the same. What follows a convolution
@@ -46,6 +49,10 @@ fn adopted(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedMode
         Pooling::of_mean(pool, &facts).map(Into::into)
     } else if let Some(lrn) = node.op_as::<Lrn>() {
         ResponseNormalization::adopt(lrn, &facts).map(Into::into)
+    } else if let Some(resize) = node.op_as::<Resize>() {
+        let op = ResizeTo::adopt(resize, &facts);
+        let replace = |op| TypedModelPatch::replace_single_op(model, node, &node.inputs, op);
+        return op.map(replace).transpose();
     } else if let Some(reduce) = node.op_as::<Reduce>() {
         Extreme::adopt(reduce, &facts)
     } else if let Some(op) = node.op_as::<TypedBinOp>() {
@@ -96,7 +103,8 @@ fn known(model: &TypedModel, outlet: OutletId) -> TractResult<Option<Arc<Tensor>
     let Some(inputs) = inputs.filter(|inputs| !inputs.is_empty()) else {
         return Ok(None);
     };
-    let outputs = node.op.eval_out_of_plan(inputs)?.unwrap_or_default();
-    let value = outputs.into_iter().nth(outlet.slot);
+    // What depends on an open dimension has no value yet.
+    let outputs = node.op.eval_out_of_plan(inputs).ok().flatten();
+    let value = outputs.and_then(|outputs| outputs.into_iter().nth(outlet.slot));
     Ok(value.map(TValue::into_arc_tensor))
 }

@@ -8,7 +8,7 @@ use super::elements::{Axis, indices, known, numbers, place};
 use super::operator::{Built, Operator, build};
 
 /// The product of all numbers up to each one along an axis.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct CumProd {
     exclusive: bool,
     reverse: bool,
@@ -22,7 +22,9 @@ pub(super) fn cum_prod(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 impl Operator for CumProd {
-    const NAME: &'static str = "CumProd";
+    fn name(&self) -> &'static str {
+        "CumProd"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [input, _] = inputs else {
@@ -77,7 +79,7 @@ impl CumProd {
 }
 
 /// The determinants of the matrices in the last two dimensions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct Det;
 
 pub(super) fn det(_: &ParsingContext<'_>, _: &NodeProto) -> Built {
@@ -85,7 +87,9 @@ pub(super) fn det(_: &ParsingContext<'_>, _: &NodeProto) -> Built {
 }
 
 impl Operator for Det {
-    const NAME: &'static str = "Det";
+    fn name(&self) -> &'static str {
+        "Det"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [input] = inputs else {
@@ -158,7 +162,7 @@ fn determinant(rows: &mut [f64], size: usize) -> f64 {
 }
 
 /// The sum of blocks that overlap, as an image.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct Col2Im {
     strides: Option<Vec<i64>>,
     dilations: Option<Vec<i64>>,
@@ -174,7 +178,9 @@ pub(super) fn col2im(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 impl Operator for Col2Im {
-    const NAME: &'static str = "Col2Im";
+    fn name(&self) -> &'static str {
+        "Col2Im"
+    }
 
     fn shaping(&self) -> &[usize] {
         &[1, 2]
@@ -294,7 +300,7 @@ impl Col2Im {
 }
 
 /// The same bits as another datatype of the same size.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct BitCast {
     to: DatumType,
 }
@@ -305,7 +311,9 @@ pub(super) fn bit_cast(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 impl Operator for BitCast {
-    const NAME: &'static str = "BitCast";
+    fn name(&self) -> &'static str {
+        "BitCast"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [input] = inputs else {

@@ -9,7 +9,7 @@ use super::elements::{Axis, axis, indices, known, numbers, place, resized, take}
 use super::operator::{Built, Operator, build};
 
 /// Cuts the middle out, or puts zeros around.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct CenterCropPad {
     axes: Option<Vec<i64>>,
 }
@@ -33,7 +33,9 @@ impl CenterCropPad {
 }
 
 impl Operator for CenterCropPad {
-    const NAME: &'static str = "CenterCropPad";
+    fn name(&self) -> &'static str {
+        "CenterCropPad"
+    }
 
     fn shaping(&self) -> &[usize] {
         &[1]
@@ -70,8 +72,45 @@ impl Operator for CenterCropPad {
     }
 }
 
+/// Turns a tensor around along an axis.
+#[derive(Debug)]
+struct Flip {
+    axis: i64,
+}
+
+pub(super) fn flip(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
+    let axis = node.get_attr("axis")?;
+    build(Flip { axis })
+}
+
+impl Operator for Flip {
+    fn name(&self) -> &'static str {
+        super::FLIP
+    }
+
+    fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let [input] = inputs else {
+            bail!("one tensor, not {}", inputs.len());
+        };
+        axis(self.axis, input.rank())?;
+        Ok(tvec!(input.without_value()))
+    }
+
+    fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let [input] = inputs else {
+            bail!("one tensor");
+        };
+        let along = Axis::new(self.axis, input.shape())?;
+        let turned = take(input, input.shape(), |at| {
+            let mirrored = along.size - 1 - along.index(at);
+            Some(along.moved(at, mirrored, along.size))
+        })?;
+        Ok(tvec!(turned))
+    }
+}
+
 /// Turns around the beginning of each sequence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct ReverseSequence {
     batch_axis: usize,
     time_axis: usize,
@@ -85,7 +124,9 @@ pub(super) fn reverse_sequence(_: &ParsingContext<'_>, node: &NodeProto) -> Buil
 }
 
 impl Operator for ReverseSequence {
-    const NAME: &'static str = "ReverseSequence";
+    fn name(&self) -> &'static str {
+        "ReverseSequence"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [input, _] = inputs else {
@@ -117,7 +158,7 @@ impl Operator for ReverseSequence {
 }
 
 /// Writes into a cache of sequences.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct TensorScatter {
     axis: i64,
     is_circular: bool,
@@ -135,7 +176,9 @@ pub(super) fn tensor_scatter(_: &ParsingContext<'_>, node: &NodeProto) -> Built 
 }
 
 impl Operator for TensorScatter {
-    const NAME: &'static str = "TensorScatter";
+    fn name(&self) -> &'static str {
+        "TensorScatter"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let (Some(cache), Some(update)) = (inputs.first(), inputs.get(1)) else {
@@ -182,7 +225,7 @@ fn flat(tensor: &Tensor) -> TractResult<Tensor> {
 }
 
 /// Puts the largest numbers back to where a pooling has found them, zeros around.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct MaxUnpool {
     kernel: Vec<i64>,
     strides: Vec<i64>,
@@ -217,7 +260,9 @@ impl MaxUnpool {
 }
 
 impl Operator for MaxUnpool {
-    const NAME: &'static str = "MaxUnpool";
+    fn name(&self) -> &'static str {
+        "MaxUnpool"
+    }
 
     fn shaping(&self) -> &[usize] {
         if self.has_shape { &[2] } else { &[] }

@@ -11,7 +11,7 @@ use super::operator::{Built, Operator, build, tracts};
 /// Result, keys and values with those of the past, scores.
 const OUTPUTS: usize = 4;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct Attention {
     query_heads: Option<usize>,
     key_heads: Option<usize>,
@@ -133,6 +133,26 @@ impl Heads {
         numbers.unwrap_or_default()
     }
 
+    /// Whether queries have keys and values that fit.
+    fn check(&self, keys: &Self, values: &Self) -> TractResult<()> {
+        let is_same =
+            |one: &Self, other: &Self| one.batch == other.batch && one.heads == other.heads;
+        ensure!(
+            is_same(keys, values)
+                && keys.length == values.length
+                && self.batch == keys.batch
+                && self.size == keys.size
+                && keys.heads > 0
+                && self.heads.is_multiple_of(keys.heads),
+            "Attention: {} heads of {} for keys of {} heads of {}",
+            self.heads,
+            self.size,
+            keys.heads,
+            keys.size
+        );
+        Ok(())
+    }
+
     /// These behind those of the past.
     fn after(self, past: Option<&TValue>) -> TractResult<Self> {
         let Some(past) = past else {
@@ -179,7 +199,14 @@ struct Mask {
 }
 
 impl Mask {
-    fn new(tensor: &Tensor) -> TractResult<Self> {
+    fn new(tensor: &Tensor, queries: &Heads) -> TractResult<Self> {
+        let sizes = [queries.length, queries.heads, queries.batch];
+        let mut outer = tensor.shape().iter().rev().skip(1).zip(sizes);
+        ensure!(
+            tensor.rank() <= sizes.len() + 1 && outer.all(|(size, of)| *size == 1 || *size == of),
+            "Attention: a mask of shape {:?}",
+            tensor.shape()
+        );
         let hide = |sees: i64| if sees == 0 { f32::NEG_INFINITY } else { 0.0 };
         Ok(Self {
             shape: tensor.shape().into(),
@@ -254,7 +281,9 @@ struct Reach {
 }
 
 impl Operator for Attention {
-    const NAME: &'static str = "Attention";
+    fn name(&self) -> &'static str {
+        "Attention"
+    }
 
     fn count(&self) -> usize {
         self.wanted.iter().filter(|wanted| **wanted).count()
@@ -305,19 +334,15 @@ impl Operator for Attention {
         let past = input(self.past_keys).and_then(|past| past.shape().get(2));
         let all_keys = Heads::new(keys, self.key_heads)?.after(input(self.past_keys))?;
         let all_values = Heads::new(values, self.key_heads)?.after(input(self.past_values))?;
-        ensure!(
-            all_keys.heads > 0 && queries.heads % all_keys.heads == 0,
-            "Attention: {} heads of queries for {} of keys",
-            queries.heads,
-            all_keys.heads
-        );
+        queries.check(&all_keys, &all_values)?;
+        let mask = input(self.mask).map(|mask| Mask::new(mask, &queries));
         let view = View {
             keys: &all_keys,
             group: queries.heads / all_keys.heads,
             scale: self
                 .scale
                 .unwrap_or_else(|| 1.0 / (queries.size as f32).sqrt()),
-            mask: input(self.mask).map(|mask| Mask::new(mask)).transpose()?,
+            mask: mask.transpose()?,
             lengths: input(self.lengths)
                 .map(|lengths| numbers(lengths))
                 .transpose()?,

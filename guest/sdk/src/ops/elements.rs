@@ -44,6 +44,7 @@ pub(super) fn indices(shape: &[usize], place: usize) -> TVec<usize> {
         .iter()
         .rev()
         .map(|size| {
+            let size = (*size).max(1);
             let index = rest % size;
             rest /= size;
             index

@@ -18,6 +18,9 @@ use tract_onnx::Onnx;
 /// Those that tract has too, and that ours leaves to it where it can.
 const SHARED: [&str; 4] = ["Attention", "DequantizeLinear", "PRelu", "Resize"];
 
+/// What [`crate::lower`] calls turning a tensor around, which ONNX has no operator for.
+pub(crate) const FLIP: &str = "GloveboxFlip";
+
 /// Adds them to those that tract knows.
 pub(crate) fn register(onnx: &mut Onnx) {
     let register = &mut onnx.op_register;
@@ -49,4 +52,5 @@ pub(crate) fn register(onnx: &mut Onnx) {
     register.insert("TensorScatter", arrange::tensor_scatter);
     register.insert("Unique", unique::unique);
     register.insert("Upsample", older::upsample);
+    register.insert(FLIP, arrange::flip);
 }

@@ -45,7 +45,7 @@ pub(super) fn resize(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 /// A slope for each channel, for numbers below zero.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct ChannelSlopes;
 
 pub(super) fn p_relu(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
@@ -56,7 +56,9 @@ pub(super) fn p_relu(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 impl Operator for ChannelSlopes {
-    const NAME: &'static str = "PRelu";
+    fn name(&self) -> &'static str {
+        "PRelu"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [input, _] = inputs else {

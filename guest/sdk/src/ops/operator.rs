@@ -12,9 +12,9 @@ use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 pub(super) type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// An operator with its attributes.
-pub(super) trait Operator: Clone + Debug + PartialEq + Send + Sync + 'static {
+pub(super) trait Operator: Debug + Send + Sync {
     /// As ONNX calls it.
-    const NAME: &'static str;
+    fn name(&self) -> &'static str;
 
     /// How many outputs it has.
     fn count(&self) -> usize {
@@ -45,8 +45,8 @@ pub(super) trait Operator: Clone + Debug + PartialEq + Send + Sync + 'static {
 }
 
 /// The operator for a node.
-pub(super) fn build(operator: impl Operator) -> Built {
-    Ok((expand(Own(operator)), Vec::new()))
+pub(super) fn build(operator: impl Operator + 'static) -> Built {
+    Ok((expand(Own(Arc::new(operator))), Vec::new()))
 }
 
 /// The name under which tract's own operator is kept, where ours takes its place only sometimes.
@@ -66,14 +66,20 @@ pub(super) fn tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 /// An operator as tract wants it, while it infers shapes and afterwards.
-#[derive(Clone, Debug, PartialEq)]
-struct Own<O>(O);
+#[derive(Clone, Debug)]
+struct Own(Arc<dyn Operator>);
 
-impl<O: PartialEq> Eq for Own<O> {}
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
-impl<O: Operator> Op for Own<O> {
+impl Eq for Own {}
+
+impl Op for Own {
     fn name(&self) -> StaticName {
-        O::NAME.into()
+        self.0.name().into()
     }
 
     fn mints_runtime_symbols(&self) -> bool {
@@ -83,7 +89,7 @@ impl<O: Operator> Op for Own<O> {
     op_as_typed_op!();
 }
 
-impl<O: Operator> EvalOp for Own<O> {
+impl EvalOp for Own {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -92,7 +98,7 @@ impl<O: Operator> EvalOp for Own<O> {
     }
 }
 
-impl<O: Operator> TypedOp for Own<O> {
+impl TypedOp for Own {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         self.0.outputs(inputs)
     }
@@ -100,9 +106,9 @@ impl<O: Operator> TypedOp for Own<O> {
     as_op!();
 }
 
-impl<O: Operator> Expansion for Own<O> {
+impl Expansion for Own {
     fn name(&self) -> StaticName {
-        O::NAME.into()
+        self.0.name().into()
     }
 
     fn nboutputs(&self) -> TractResult<usize> {

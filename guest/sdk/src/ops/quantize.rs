@@ -8,7 +8,7 @@ use super::elements::{Axis, numbers};
 use super::operator::{Built, Operator, build, tracts};
 
 /// Which scale is for which number.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct Scales {
     axis: i64,
     /// How many neighbours along the axis share one; 0 for all, or one for each index.
@@ -49,7 +49,7 @@ fn at<N: Copy>(values: &[N], place: usize) -> TractResult<N> {
 }
 
 /// Divides by the scale, as ONNX has it: with its reciprocal, ties would be rounded the other way.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct QuantizeLinear {
     scales: Scales,
     zero: Option<usize>,
@@ -82,7 +82,9 @@ impl QuantizeLinear {
 }
 
 impl Operator for QuantizeLinear {
-    const NAME: &'static str = "QuantizeLinear";
+    fn name(&self) -> &'static str {
+        "QuantizeLinear"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let Some(input) = inputs.first() else {
@@ -128,7 +130,7 @@ impl Operator for QuantizeLinear {
 }
 
 /// By blocks; all others are tract's, which moves them to where they cost least.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct DequantizeLinear {
     scales: Scales,
     zero: Option<usize>,
@@ -144,7 +146,9 @@ pub(super) fn dequantize(context: &ParsingContext<'_>, node: &NodeProto) -> Buil
 }
 
 impl Operator for DequantizeLinear {
-    const NAME: &'static str = "DequantizeLinear";
+    fn name(&self) -> &'static str {
+        "DequantizeLinear"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let (Some(input), Some(scales)) = (inputs.first(), inputs.get(1)) else {

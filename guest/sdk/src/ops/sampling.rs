@@ -48,7 +48,7 @@ fn sizes<S: Clone + Debug>(shape: &[S]) -> TractResult<[S; 4]> {
 }
 
 /// Parts of an image, each brought to the same size.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct RoiAlign {
     rows: usize,
     columns: usize,
@@ -86,7 +86,9 @@ pub(super) fn roi_align(context: &ParsingContext<'_>, node: &NodeProto) -> Built
 }
 
 impl Operator for RoiAlign {
-    const NAME: &'static str = "RoiAlign";
+    fn name(&self) -> &'static str {
+        "RoiAlign"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [image, regions, _] = inputs else {
@@ -130,7 +132,7 @@ impl Operator for RoiAlign {
 }
 
 /// More samples than this for one number are a mistake in the regions.
-const MOST_SAMPLES: f32 = 4096.0;
+const MOST_SAMPLES: f32 = 1024.0;
 
 impl RoiAlign {
     /// For each number of the output the points that are read for it.
@@ -213,7 +215,7 @@ fn corners(row: f32, column: f32, (rows, columns): (usize, usize)) -> Corners {
 }
 
 /// How windows lie along one axis of an image.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct Steps {
     pad: usize,
     stride: usize,
@@ -227,7 +229,7 @@ impl Steps {
 }
 
 /// A convolution whose window is bent by offsets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct DeformConv {
     rows: Steps,
     columns: Steps,
@@ -268,7 +270,9 @@ pub(super) fn deform_conv(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 impl Operator for DeformConv {
-    const NAME: &'static str = "DeformConv";
+    fn name(&self) -> &'static str {
+        "DeformConv"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [image, filters, offsets, ..] = inputs else {
@@ -373,7 +377,7 @@ impl DeformConv {
 }
 
 /// Where each pixel of an image comes from, by an affine transformation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct AffineGrid {
     align_corners: bool,
 }
@@ -384,7 +388,9 @@ pub(super) fn affine_grid(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 impl Operator for AffineGrid {
-    const NAME: &'static str = "AffineGrid";
+    fn name(&self) -> &'static str {
+        "AffineGrid"
+    }
 
     fn shaping(&self) -> &[usize] {
         &[1]

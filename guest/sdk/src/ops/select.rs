@@ -9,7 +9,7 @@ use super::elements::{Axis, axis, known, numbers, take};
 use super::operator::{Built, Operator, build};
 
 /// A new axis along which one element is `on`, and all others are `off`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct OneHot {
     axis: i64,
 }
@@ -20,7 +20,9 @@ pub(super) fn one_hot(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 impl Operator for OneHot {
-    const NAME: &'static str = "OneHot";
+    fn name(&self) -> &'static str {
+        "OneHot"
+    }
 
     fn shaping(&self) -> &[usize] {
         &[1]
@@ -57,7 +59,7 @@ impl Operator for OneHot {
 }
 
 /// Beyond the width of a number nothing is left of it but its sign.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct BitShift {
     is_left: bool,
 }
@@ -72,7 +74,9 @@ pub(super) fn bit_shift(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
 }
 
 impl Operator for BitShift {
-    const NAME: &'static str = "BitShift";
+    fn name(&self) -> &'static str {
+        "BitShift"
+    }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [numbers, distances] = inputs else {

@@ -13,7 +13,7 @@ use super::operator::{Built, Operator, build};
 /// How many outputs there are: elements, where they first stood, what each became, how often.
 const OUTPUTS: usize = 4;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct Unique {
     axis: Option<i64>,
     sorted: bool,
@@ -89,7 +89,9 @@ fn keys(tensor: &Tensor) -> TractResult<Vec<Key>> {
 }
 
 impl Operator for Unique {
-    const NAME: &'static str = "Unique";
+    fn name(&self) -> &'static str {
+        "Unique"
+    }
 
     fn count(&self) -> usize {
         self.wanted.iter().filter(|wanted| **wanted).count()

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use image_webp::{DecodingError as WebpError, WebPDecoder};
+use libjpeg_turbo_rs::common::types::ComponentInfo;
 use libjpeg_turbo_rs::{DecodeLimits, Decoder as JpegDecoder, JpegError, PixelFormat};
 use png::{DecodingError as PngError, Limits, Transformations};
 
@@ -15,7 +16,12 @@ pub(super) const MEDIA: &[&str] = &["image/png", "image/jpeg", "image/webp"];
 
 /// No model input is near this large; a decoder must not be talked into allocating it.
 const MAX_SIDE_PIXELS: u32 = 8192;
-const MAX_DECODED_BYTES: usize = 128 << 20;
+const MAX_PIXELS: u64 = 32 << 20;
+/// Red, green, blue and transparency.
+const PIXEL_BYTES: u64 = 4;
+/// What a JPEG may take while it is decoded: the largest of the above as its samples and as its pixels.
+/// A progressive one is held in three forms, so half of that is the largest.
+const MAX_JPEG_BYTES: u64 = MAX_PIXELS * 6;
 /// Progressive JPEGs that people make have some ten scans; each one passes over the whole picture.
 const MAX_SCANS: usize = 100;
 
@@ -40,7 +46,10 @@ pub(super) fn decode(content_type: &str, body: &[u8]) -> Result<Picture, CallErr
     };
     decoded.map_err(|refusal| match refusal {
         Refusal::Large => CallError::TooLarge(format!(
-            "the picture is larger than {MAX_SIDE_PIXELS} pixels a side or {MAX_DECODED_BYTES} bytes decoded"
+            "the picture is larger than {MAX_SIDE_PIXELS} pixels a side or {} megapixels \
+             (progressive JPEG: {})",
+            MAX_PIXELS >> 20,
+            MAX_PIXELS >> 21
         )),
         Refusal::Broken(why) => {
             CallError::InvalidInput(format!("cannot decode the body as {content_type}: {why}"))
@@ -54,19 +63,13 @@ fn jpeg(body: &[u8]) -> Result<Picture, Refusal> {
         max_width: MAX_SIDE_PIXELS as usize,
         max_height: MAX_SIDE_PIXELS as usize,
         max_scans: MAX_SCANS,
-        max_memory: Some(MAX_DECODED_BYTES as u64),
-        ..DecodeLimits::default()
+        max_pixels: MAX_PIXELS,
+        max_memory: Some(MAX_JPEG_BYTES),
     };
     let mut decoder = JpegDecoder::new_with_limits(body, limits)?;
     let components = &decoder.header().components;
-    let usual = |factor: u8| factor == 1 || factor == 2;
-    let unusual = components.len() > 3
-        && !components
-            .iter()
-            .all(|it| usual(it.horizontal_sampling) && usual(it.vertical_sampling));
-    if unusual {
-        // Fractions of samples, on which the decoder panics.
-        return Err(Refusal::Broken("unusual sampling of CMYK".into()));
+    if !is_usual(components) {
+        return Err(Refusal::Broken("unusual sampling".into()));
     }
     let (channels, format) = match components.len() {
         1 => (1, PixelFormat::Grayscale),
@@ -82,10 +85,29 @@ fn jpeg(body: &[u8]) -> Result<Picture, Refusal> {
     upright(size, channels, image.into_vec(), orientation)
 }
 
+/// Whether the first component has the most samples, and the others a power of two less of them, or as
+/// many where there are four (CMYK). On other pictures, which hardly exist, the decoder may panic.
+fn is_usual(components: &[ComponentInfo]) -> bool {
+    let ratios: &[u8] = if components.len() > 3 {
+        &[1]
+    } else {
+        &[1, 2, 4]
+    };
+    let is_part = |whole: u8, part: u8| ratios.iter().any(|ratio| part * ratio == whole);
+    let factors = |it: &ComponentInfo| (it.horizontal_sampling, it.vertical_sampling);
+    let Some((across, down)) = components.first().map(factors) else {
+        return false;
+    };
+    let mut others = components.iter().map(factors);
+    others.all(|other| {
+        (1..=4).contains(&other.0) && is_part(across, other.0) && is_part(down, other.1)
+    })
+}
+
 /// Palettes become colours, and of 16 bits the upper 8 are kept.
 fn png(body: &[u8]) -> Result<Picture, Refusal> {
     let limits = Limits {
-        bytes: MAX_DECODED_BYTES,
+        bytes: (MAX_PIXELS * PIXEL_BYTES) as usize,
     };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(body), limits);
     decoder.set_transformations(Transformations::normalize_to_color8());
@@ -95,7 +117,7 @@ fn png(body: &[u8]) -> Result<Picture, Refusal> {
         width: header.width,
         height: header.height,
     };
-    check(size, 4)?;
+    check(size)?;
     let mut reader = decoder.read_info()?;
     let bytes = reader.output_buffer_size().ok_or(Refusal::Large)?;
     let mut levels = vec![0; bytes];
@@ -110,7 +132,7 @@ fn webp(body: &[u8]) -> Result<Picture, Refusal> {
     decoder.set_memory_limit(body.len());
     let (width, height) = decoder.dimensions();
     let size = Size { width, height };
-    check(size, 4)?;
+    check(size)?;
     let orientation = Orientation::read(decoder.exif_metadata()?.as_deref());
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let bytes = decoder.output_buffer_size().ok_or(Refusal::Large)?;
@@ -119,11 +141,11 @@ fn webp(body: &[u8]) -> Result<Picture, Refusal> {
     upright(size, channels, levels, orientation)
 }
 
-/// Whether a picture of this size, with so many bytes a pixel while it is decoded, is within limits.
-fn check(size: Size, pixel_bytes: u64) -> Result<(), Refusal> {
-    let bytes = u64::from(size.width) * u64::from(size.height) * pixel_bytes;
-    let sides = size.width.max(size.height);
-    match sides <= MAX_SIDE_PIXELS && bytes <= MAX_DECODED_BYTES as u64 {
+/// Whether a picture of this size is within limits.
+fn check(size: Size) -> Result<(), Refusal> {
+    let pixels = u64::from(size.width) * u64::from(size.height);
+    let side = size.width.max(size.height);
+    match side <= MAX_SIDE_PIXELS && pixels <= MAX_PIXELS {
         true => Ok(()),
         false => Err(Refusal::Large),
     }
