@@ -155,13 +155,7 @@ fn the_host_is_unsafe_in_two_files() {
 #[test]
 fn the_guest_is_unsafe_in_five_files() {
     for source in sources("guest/sdk") {
-        let files = [
-            "graph/spec.rs",
-            "heap.rs",
-            "lib.rs",
-            "pack.rs",
-            "seeds.rs",
-        ];
+        let files = ["graph/spec.rs", "heap.rs", "lib.rs", "pack.rs", "seeds.rs"];
         let allowed = files.contains(&source.path.as_str());
         assert!(
             allowed || source.lines_with("unsafe").next().is_none(),

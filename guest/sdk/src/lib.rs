@@ -38,6 +38,7 @@ mod rows;
 #[cfg(target_family = "wasm")]
 mod seeds;
 mod tensor;
+mod weights;
 
 pub use config::Config;
 pub use function::Function;

@@ -5,18 +5,14 @@
 //! for each of some lengths, which share their weights. A row is padded to the next length, and the
 //! padding is masked, as it is in a list of texts of different lengths.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use glovebox_pipeline::{CallError, Lengths};
 use glovebox_protocol::{Tensor, TensorSpec};
-use tract_onnx::prelude::{TValue, TVec, Tensor as Constant, TypedModel};
-use tract_onnx::tract_core::dyn_clone;
-use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::prelude::{TValue, TVec};
 
 use crate::error::{LoadError, failed};
 use crate::onnx::{Graph, Parsed};
 use crate::tensor::{from_tract, to_tract};
+use crate::weights::Weights;
 
 /// Longer rows are not tried while packing: they take much time and memory.
 const WARM_TOKENS: usize = 512;
@@ -123,34 +119,6 @@ fn too_long(error: LoadError, length: usize, is_shortest: bool) -> LoadError {
         "the model fails on a row of {length} tokens, but not on shorter ones; set max_tokens to what \
          it was made for: {error}"
     ))
-}
-
-/// The weights of all graphs: each of them once.
-#[derive(Default)]
-struct Weights(HashMap<String, Vec<Arc<Constant>>>);
-
-impl Weights {
-    /// Gives a graph those that another graph has, too.
-    fn share(&mut self, model: &mut TypedModel) -> Result<(), LoadError> {
-        for node in &mut model.nodes {
-            let Some(constant) = node.op_as::<Const>() else {
-                continue;
-            };
-            let known = self.0.entry(node.name.clone()).or_default();
-            let Some(shared) = known.iter().find(|known| *known == constant.val()) else {
-                known.push(Arc::clone(constant.val()));
-                continue;
-            };
-            let fact = constant.exotic_fact().map(dyn_clone::clone_box);
-            node.op = Box::new(Const::new_with_opt_exotic_fact(Arc::clone(shared), fact)?);
-            for output in &mut node.outputs {
-                if let Some(value) = &mut output.fact.konst {
-                    *value = Arc::clone(shared);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// How an output is declared, from what it is for the shortest rows and for the longest.
