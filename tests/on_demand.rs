@@ -13,15 +13,18 @@ use crate::harness::files::{Manifest, manifest, temporary, wine};
 use crate::harness::host::Host;
 use crate::harness::{bodies, guest, onnx, probe};
 
-/// Memory in which so many models such as wine stay loaded, of 1 MiB each. The last one needs as much
-/// as loading takes.
+/// Memory in which so many models such as wine stay loaded: each takes what its image takes in the
+/// file, and the last one needs as much as loading takes.
 fn room_for(models: u64) -> String {
-    static LOADING: LazyLock<u64> = LazyLock::new(|| {
+    static SIZES: LazyLock<[u64; 2]> = LazyLock::new(|| {
         let inspect = Glovebox::new("inspect").arg(wine()).arg("--json");
-        let image = inspect.run().json()["image_bytes"].as_u64().unwrap();
-        (limits::LOAD_COPIES * image).div_ceil(1 << 20)
+        let json = inspect.run().json();
+        let image = json["image_bytes"].as_u64().unwrap();
+        let stored = json["core_module_bytes"][0].as_u64().unwrap();
+        [limits::LOAD_COPIES * image, stored].map(|bytes| bytes.div_ceil(1 << 20))
     });
-    format!("{}MiB", *LOADING + models - 1)
+    let [loading, stored] = *SIZES;
+    format!("{}MiB", loading + (models - 1) * stored)
 }
 
 fn serve(models: &[&str], memory: &str) -> Host {
