@@ -359,11 +359,7 @@ fn a_body_that_is_no_text_is_invalid_and_says_why() {
 fn texts_beyond_a_bound_are_too_large_and_below_it_are_answered() {
     let host = up("embed", EMBED);
     let texts = |count: usize| json!(vec!["ok"; count]).to_string().into_bytes();
-    let text = |bytes: usize| {
-        "The mat. ".repeat(bytes / 9 + 1)[..bytes]
-            .as_bytes()
-            .to_vec()
-    };
+    let text = |bytes: usize| "The mat. ".repeat(bytes / 9 + 1).as_bytes()[..bytes].to_vec();
     let client = host.client();
     for (content_type, body, why) in [
         (

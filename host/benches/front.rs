@@ -112,8 +112,6 @@ async fn measure(deployer: &Deployer, name: &str, model: &[u8], packed: Vec<u8>)
 
 /// Of one load: a packer loads every model twice.
 fn load_ms(deployer: &Deployer, model: &[u8]) -> f64 {
-    let code = deployer.compiler.runtime(Metering::Epochs).unwrap();
-    let load = Load::new(&deployer.sandbox, code).unwrap();
     let order = json!({
         "memory_bytes": 1u64 << 30, "cpu": { "secs": 60, "nanos": 0 },
         "pipeline": { "name": "bench" },
@@ -121,9 +119,10 @@ fn load_ms(deployer: &Deployer, model: &[u8]) -> f64 {
     let order = order.to_string().into_bytes();
     let length = (order.len() as u64).to_le_bytes();
     let input = [length.as_slice(), &order, model].concat();
+    let load = Load::new(&deployer.sandbox, &deployer.compiler, &input).unwrap();
     let times = (0..5).map(|_| {
         let start = cpu();
-        assert!(load.run(&input).is_ok());
+        assert!(load.run().is_ok());
         (cpu() - start) / 2
     });
     median_ms(times.collect())
