@@ -43,7 +43,6 @@ use glovebox::pack::edge::zeros;
 use glovebox::pack::job::Load;
 use glovebox::sandbox::call::Call;
 use glovebox::sandbox::compute::Tenant;
-use glovebox::sandbox::engine::Metering;
 use glovebox::sandbox::wasi::World;
 use glovebox_protocol::InferRequest;
 use rustix::time::{ClockId, clock_gettime};
