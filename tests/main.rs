@@ -16,7 +16,6 @@ mod binary;
 mod boundary;
 mod clients;
 mod compression;
-mod coverage;
 mod cpu;
 mod density;
 mod docs;

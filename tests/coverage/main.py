@@ -26,7 +26,7 @@ from results import PASS, UNSUPPORTED, Result
 HERE = Path(__file__).resolve().parent
 LIST = HERE / "cases.txt"
 REPORT = HERE.parents[1] / "docs" / "operators.md"
-COMMAND = "COVERAGE=write cargo test --release -p glovebox --test scenarios coverage:: -- --ignored"
+COMMAND = "tests/coverage/run --write"
 # A packed model takes 12 MiB of disk until its batch is done.
 BATCH = 100
 

@@ -21,7 +21,7 @@ is packed by `glovebox pack`, served by `glovebox up`, and asked over HTTP. This
 {command}
 ```
 
-and a scenario test that is run by hand (the same without the variable) fails when it is no longer true. [tests/coverage/cases.txt](../tests/coverage/cases.txt)
+and the same command without `--write` fails when it is no longer true. [tests/coverage/cases.txt](../tests/coverage/cases.txt)
 has each case by name.
 
 An answer passes with the datatype and the shape that are expected, equal integers, texts, NaN and infinities,
