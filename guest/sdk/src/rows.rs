@@ -2,7 +2,7 @@
 //!
 //! tract computes shapes when it loads a graph, and what models of texts do to make masks and positions
 //! of the sizes of their input is too much for it while those sizes are unknown. So there is a graph
-//! for each of some lengths, which share their weights. A row is padded to the next length, and the
+//! for each of some lengths, which share the weights that `weights.rs` finds equal. A row is padded to the next length, and the
 //! padding is masked, as it is in a list of texts of different lengths.
 
 use glovebox_pipeline::{CallError, Lengths};
