@@ -44,6 +44,7 @@ fn main() {
         "Cargo.lock",
         "Cargo.toml",
         "guest/kernels",
+        "guest/onnx",
         "guest/pipeline",
         "guest/runtime",
         "guest/sdk",

@@ -52,6 +52,7 @@
 //! | unknown keys | ignored; known keys must not appear twice |
 
 mod bytes;
+mod call;
 mod classification;
 mod config;
 mod data;
@@ -75,6 +76,7 @@ mod wit;
 
 pub use bytes::BytesElements;
 pub use bytes::push_element;
+pub use call::CallError;
 pub use classification::classify;
 pub use config::ConfigTensor;
 pub use config::ModelConfig;

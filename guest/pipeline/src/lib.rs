@@ -3,13 +3,12 @@
 //!
 //! No engine and no I/O: the packed model's runtime uses it, and so can every other guest.
 
-mod error;
 mod input;
 mod media;
 mod output;
 mod pipeline;
 
-pub use error::CallError;
+pub use glovebox_protocol::CallError;
 pub use input::{Lengths, Probe};
 pub use media::essence;
 pub use output::Answer;

@@ -1,6 +1,6 @@
 //! Content types as clients write them.
 
-use crate::error::CallError;
+use crate::CallError;
 
 /// The type without its parameters, if it is one of `media`.
 ///

@@ -3,7 +3,7 @@
 use glovebox_protocol::{InferRequest, InferResponse, Tensor, TensorSpec};
 use serde::Deserialize;
 
-use crate::error::CallError;
+use crate::CallError;
 use crate::input::{Input, Lengths, Origin, Probe};
 use crate::media;
 use crate::output::{Answer, Output};

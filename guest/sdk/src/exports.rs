@@ -3,11 +3,11 @@
 
 use std::sync::OnceLock;
 
+use glovebox_onnx::LoadError;
 use glovebox_pipeline::{About, CallError, essence};
 use glovebox_protocol as protocol;
 
 use crate::config::Config;
-use crate::error::LoadError;
 use crate::function::Function;
 use crate::model::Model;
 

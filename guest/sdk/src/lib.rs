@@ -10,7 +10,7 @@
 //! A guest imports nothing, so it has no clock, no files, no network and no randomness. A panic is
 //! a trap that ends this one instance.
 //!
-//! Inside: `pack` is what the packer calls, `onnx` reads a model, `heap` lays out what is left in
+//! Inside: `pack` is what the packer calls, `heap` lays out what is left in
 //! memory, `exports` passes on what the host calls. On other targets than wasm there is neither
 //! `pack` nor `heap`: a guest's own functions can be tested where they are written.
 #![cfg_attr(
@@ -19,31 +19,24 @@
 )]
 
 mod config;
-mod error;
 mod exports;
 mod function;
-mod functions;
 mod graph;
 #[cfg(target_family = "wasm")]
 mod heap;
-mod lower;
-mod misread;
 mod model;
 mod note;
-mod onnx;
-mod ops;
 #[cfg(target_family = "wasm")]
 mod pack;
 mod rows;
 #[cfg(target_family = "wasm")]
 mod seeds;
-mod tensor;
 mod weights;
 
 pub use config::Config;
 pub use function::Function;
-pub use glovebox_pipeline::{Answer, CallError, Pipeline, Prepared};
-pub use glovebox_protocol::{Datatype, InferRequest, Signature, Tensor, TensorSpec};
+pub use glovebox_pipeline::{Answer, Pipeline, Prepared};
+pub use glovebox_protocol::{CallError, Datatype, InferRequest, Signature, Tensor, TensorSpec};
 pub use model::Model;
 
 /// What [`export!`] expands to; nothing for people.

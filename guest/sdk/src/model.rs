@@ -1,13 +1,11 @@
 //! The model: a graph in the engine, loaded once when packing.
 
-use glovebox_pipeline::{CallError, Lengths};
-use glovebox_protocol::{InferRequest, Signature, Tensor, TensorSpec};
-use tract_onnx::prelude::{TValue, TVec};
+use glovebox_onnx::{Graph, LoadError};
+use glovebox_pipeline::Lengths;
+use glovebox_protocol::{CallError, InferRequest, Signature, Tensor, TensorSpec};
 
-use crate::error::{LoadError, failed};
-use crate::onnx::{self, Graph};
+use crate::graph::adopt;
 use crate::rows::Rows;
-use crate::tensor::{from_tract, to_tract};
 
 /// A model in the engine.
 pub struct Model {
@@ -85,7 +83,7 @@ impl Engine {
         {
             return Ok(Self::Rows(rows));
         }
-        onnx::load(file).map(Self::Open)
+        Graph::load(file, adopt).map(Self::Open)
     }
 
     fn run_on_zeros(&self) {
@@ -106,18 +104,8 @@ impl Engine {
     /// All outputs.
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, CallError> {
         match self {
-            Self::Open(graph) => run(graph, inputs),
+            Self::Open(graph) => graph.run(inputs),
             Self::Rows(rows) => rows.run(inputs),
         }
     }
-}
-
-fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, CallError> {
-    let find = |name: &str| inputs.iter().find(|tensor| tensor.name == name);
-    let ordered = graph.inputs.iter().filter_map(|spec| find(&spec.name));
-    let values = ordered.map(to_tract).collect::<Result<TVec<_>, _>>()?;
-    let outputs = graph.plan.run(values).map_err(|error| failed(&error))?;
-    let outputs = graph.outputs.iter().zip(outputs);
-    let named = |(spec, value): (&TensorSpec, TValue)| from_tract(&spec.name, value);
-    outputs.map(named).collect()
 }

@@ -10,10 +10,10 @@
     reason = "exported by name, and the host passes blocks as address and length"
 )]
 
+use glovebox_onnx::LoadError;
 use glovebox_protocol::Signature;
 use serde::Serialize;
 
-use crate::error::LoadError;
 use crate::exports::Loaded;
 use crate::function::Function;
 use crate::{heap, note};

@@ -5,13 +5,12 @@
 //! for each of some lengths, which share the weights that `weights.rs` finds equal. A row is padded to the next length, and the
 //! padding is masked, as it is in a list of texts of different lengths.
 
-use glovebox_pipeline::{CallError, Lengths};
-use glovebox_protocol::{Tensor, TensorSpec};
+use glovebox_onnx::{Graph, LoadError, Parsed, failed, from_tract, to_tract};
+use glovebox_pipeline::Lengths;
+use glovebox_protocol::{CallError, Tensor, TensorSpec};
 use tract_onnx::prelude::{TValue, TVec};
 
-use crate::error::{LoadError, failed};
-use crate::onnx::{Graph, Parsed};
-use crate::tensor::{from_tract, to_tract};
+use crate::graph::adopt;
 use crate::weights::Weights;
 
 /// Longer rows are not tried while packing: they take much time and memory.
@@ -31,7 +30,7 @@ impl Rows {
     /// # Errors
     /// What in the file is not ONNX, not supported or not consistent, with the node's name.
     pub(crate) fn load(file: &[u8], wanted: &Lengths) -> Result<Option<Self>, LoadError> {
-        let parsed = Parsed::of_rows(file)?;
+        let parsed = Parsed::of_rows(file, adopt)?;
         if !parsed.input_names.contains(&wanted.mask) {
             return Ok(None);
         }

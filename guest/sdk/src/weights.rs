@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use glovebox_onnx::LoadError;
 use tract_onnx::prelude::{Tensor, TypedModel};
 use tract_onnx::tract_core::dyn_clone;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::tract_linalg::mmm::{EagerPackedInput, PackedMatrixStorage};
 use tract_onnx::tract_core::tract_linalg::pack::PackedFormat;
-
-use crate::error::LoadError;
 
 /// The weights of all graphs: each of them once.
 #[derive(Default)]

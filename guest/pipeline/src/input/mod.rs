@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 pub(crate) use self::image::{Placement, Size};
 
-use crate::error::CallError;
+use crate::CallError;
 use text::Texts;
 
 /// How media becomes tensors.

@@ -4,7 +4,7 @@ use glovebox_protocol::{Datatype, Tensor, TensorSpec};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::error::CallError;
+use crate::CallError;
 
 const MAX_RECORDS: usize = 10_000;
 

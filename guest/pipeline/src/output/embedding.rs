@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json;
 use super::numbers::{Numbers, declared, unfit};
-use crate::error::CallError;
+use crate::CallError;
 use crate::input::Origin;
 
 /// Below this a length counts as this, so that nothing is divided by zero: as in `normalize` of

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::activation::Activation;
 use super::json;
 use super::numbers::{Numbers, declared, unfit};
-use crate::error::CallError;
+use crate::CallError;
 use crate::input::Origin;
 use crate::input::text::Text;
 

@@ -11,7 +11,7 @@ mod segmentation;
 use glovebox_protocol::{Tensor, TensorSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::error::CallError;
+use crate::CallError;
 use crate::input::Origin;
 
 /// How tensors become an answer.

@@ -2,7 +2,7 @@
 
 use glovebox_protocol::{Datatype, Tensor, TensorSpec};
 
-use crate::error::CallError;
+use crate::CallError;
 
 /// An output of floats.
 pub(super) struct Numbers {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::activation::Activation;
 use super::numbers;
-use crate::error::CallError;
+use crate::CallError;
 use crate::input::{Placement, Size};
 
 /// A level of the answer is one byte.

@@ -1,24 +1,18 @@
-//! Operators of our own in tract's graph: convolutions and pooling by `glovebox_kernels`, extremes.
+//! Operators of our own in tract's graph: convolutions, pooling and normalisation by `glovebox_kernels`.
 
 mod convolution;
-mod extreme;
 mod packed;
 mod pooling;
-mod resize;
 mod response;
 mod spec;
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, SumPool};
-use tract_onnx::tract_core::ops::nn::Reduce;
 use tract_onnx_opl::lrn::Lrn;
-use tract_onnx_opl::resize::Resize;
 
 use convolution::Convolution;
-use extreme::Extreme;
 use pooling::Pooling;
-use resize::ResizeTo;
 use response::ResponseNormalization;
 
 /// Puts our operators in the place of tract's where they can do the same. What follows a convolution
@@ -33,14 +27,7 @@ pub(crate) fn adopt(model: &mut TypedModel) -> TractResult<()> {
 }
 
 fn adopted(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
-    let mut facts = model
-        .node_input_facts(node.id)?
-        .into_iter()
-        .cloned()
-        .collect::<Vec<_>>();
-    for (fact, input) in facts.iter_mut().zip(&node.inputs) {
-        fact.konst = known(model, *input)?;
-    }
+    let facts = glovebox_onnx::facts(model, node)?;
     let op: Option<Box<dyn TypedOp>> = if let Some(conv) = node.op_as::<Conv>() {
         Convolution::adopt(conv, &facts)?.map(Into::into)
     } else if let Some(pool) = node.op_as::<MaxPool>() {
@@ -49,12 +36,6 @@ fn adopted(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedMode
         Pooling::of_mean(pool, &facts).map(Into::into)
     } else if let Some(lrn) = node.op_as::<Lrn>() {
         ResponseNormalization::adopt(lrn, &facts).map(Into::into)
-    } else if let Some(resize) = node.op_as::<Resize>() {
-        let op = ResizeTo::adopt(resize, &facts);
-        let replace = |op| TypedModelPatch::replace_single_op(model, node, &node.inputs, op);
-        return op.map(replace).transpose();
-    } else if let Some(reduce) = node.op_as::<Reduce>() {
-        Extreme::adopt(reduce, &facts)
     } else if let Some(op) = node.op_as::<TypedBinOp>() {
         return by_channel(model, node, op, &facts);
     } else {
@@ -87,24 +68,4 @@ fn by_channel(
         }
     }
     Ok(None)
-}
-
-/// The value of an outlet that is a constant, or computed from constants alone by its node: tract does
-/// that only when it optimises.
-fn known(model: &TypedModel, outlet: OutletId) -> TractResult<Option<Arc<Tensor>>> {
-    let fact = model.outlet_fact(outlet)?;
-    if fact.konst.is_some() {
-        return Ok(fact.konst.clone());
-    }
-    let node = model.node(outlet.node);
-    let value =
-        |input: &OutletId| Some(model.outlet_fact(*input).ok()?.konst.clone()?.into_tvalue());
-    let inputs: Option<TVec<TValue>> = node.inputs.iter().map(value).collect();
-    let Some(inputs) = inputs.filter(|inputs| !inputs.is_empty()) else {
-        return Ok(None);
-    };
-    // What depends on an open dimension has no value yet.
-    let outputs = node.op.eval_out_of_plan(inputs).ok().flatten();
-    let value = outputs.and_then(|outputs| outputs.into_iter().nth(outlet.slot));
-    Ok(value.map(TValue::into_arc_tensor))
 }

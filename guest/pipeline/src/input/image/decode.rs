@@ -9,7 +9,7 @@ use png::{DecodingError as PngError, Limits, Transformations};
 
 use super::exif::Orientation;
 use super::picture::{Picture, Size};
-use crate::error::CallError;
+use crate::CallError;
 
 /// The content types that are pictures.
 pub(super) const MEDIA: &[&str] = &["image/png", "image/jpeg", "image/webp"];

@@ -18,7 +18,7 @@ use self::picture::Picture;
 use self::placement::Fit;
 use self::resample::{Filter, Window};
 use self::tensor::{Layout, Normalisation};
-use crate::error::CallError;
+use crate::CallError;
 
 /// The content types that become tensors.
 pub(super) const MEDIA: &[&str] = decode::MEDIA;

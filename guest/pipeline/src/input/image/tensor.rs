@@ -4,7 +4,7 @@ use glovebox_protocol::{Datatype, Tensor, TensorSpec};
 use serde::Deserialize;
 
 use super::picture::Picture;
-use crate::error::CallError;
+use crate::CallError;
 
 /// The order of a tensor's axes, by the letters that everybody uses: number, channel, height, width.
 #[derive(Clone, Copy, Default, Deserialize)]

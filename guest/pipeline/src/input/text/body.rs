@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::CallError;
+use crate::CallError;
 
 /// A model takes all texts at once.
 const MAX_TEXTS: usize = 1024;

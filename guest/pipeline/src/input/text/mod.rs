@@ -10,7 +10,7 @@ use tokenizers::Encoding;
 use self::body::Passage;
 use self::tokenizer::Tokenizer;
 use super::{Lengths, Probe};
-use crate::error::CallError;
+use crate::CallError;
 
 /// Tokens of one request, padding included. All of them are in the model at once, and what it keeps
 /// of them grows with it.

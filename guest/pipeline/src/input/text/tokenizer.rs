@@ -5,7 +5,7 @@ use tokenizers::{
     EncodeInput, Encoding, PaddingDirection, PaddingParams, PostProcessor, TruncationStrategy,
 };
 
-use crate::error::CallError;
+use crate::CallError;
 
 /// The longest row. Attention takes memory that grows with its square.
 const MAX_TOKENS: usize = 8192;

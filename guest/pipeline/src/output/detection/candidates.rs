@@ -4,7 +4,7 @@ use glovebox_protocol::{Datatype, Tensor, TensorSpec};
 use serde::Deserialize;
 
 use super::bounds::{Bounds, Coordinates, Format};
-use crate::error::CallError;
+use crate::CallError;
 use crate::input::Size;
 use crate::output::activation::Activation;
 use crate::output::numbers;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use self::bounds::{Coordinates, Format, Rectangle};
 use self::candidates::{Candidate, Reading, Row, Source};
 use super::activation::Activation;
-use crate::error::CallError;
+use crate::CallError;
 use crate::input::Placement;
 
 /// At most so many candidates are looked at, the best first; the number of Ultralytics. Each is

@@ -1,14 +1,15 @@
 //! Tensors of the protocol to tensors of tract and back.
 
-use glovebox_pipeline::CallError;
-use glovebox_protocol::{Datatype, Tensor};
+use glovebox_protocol::{CallError, Datatype, Tensor};
 use tract_onnx::prelude::{self as tract, DatumType, IntoTValue, TValue};
 
 use crate::error::failed;
-use crate::onnx::datatype;
 
 /// A tensor as tract takes it. The shape and the data have been checked against each other.
-pub(crate) fn to_tract(tensor: &Tensor) -> Result<TValue, CallError> {
+///
+/// # Errors
+/// Strings that are not UTF-8, or BF16.
+pub fn to_tract(tensor: &Tensor) -> Result<TValue, CallError> {
     let shape: Vec<usize> = tensor
         .shape
         .iter()
@@ -50,7 +51,10 @@ fn strings_to_tract(tensor: &Tensor, shape: &[usize]) -> Result<TValue, CallErro
 }
 
 /// A tensor as the protocol has it.
-pub(crate) fn from_tract(name: &str, value: TValue) -> Result<Tensor, CallError> {
+///
+/// # Errors
+/// Its datatype is none of the protocol's, or its strings are larger than 4 GiB.
+pub fn from_tract(name: &str, value: TValue) -> Result<Tensor, CallError> {
     let unsupported = || {
         CallError::Failed(format!(
             "output {name:?} has datatype {:?}",
@@ -111,5 +115,26 @@ fn datum_type(datatype: Datatype) -> Option<DatumType> {
         Datatype::Fp32 => DatumType::F32,
         Datatype::Fp64 => DatumType::F64,
         Datatype::Bf16 | Datatype::Bytes => return None,
+    })
+}
+
+/// The protocol's name for a tract type.
+pub(crate) fn datatype(datum_type: DatumType) -> Option<Datatype> {
+    Some(match datum_type.unquantized() {
+        DatumType::Bool => Datatype::Bool,
+        DatumType::U8 => Datatype::Uint8,
+        DatumType::U16 => Datatype::Uint16,
+        DatumType::U32 => Datatype::Uint32,
+        DatumType::U64 => Datatype::Uint64,
+        DatumType::I8 => Datatype::Int8,
+        DatumType::I16 => Datatype::Int16,
+        DatumType::I32 => Datatype::Int32,
+        // Dimensions computed by the graph are 64-bit integers to ONNX.
+        DatumType::I64 | DatumType::TDim => Datatype::Int64,
+        DatumType::F16 => Datatype::Fp16,
+        DatumType::F32 => Datatype::Fp32,
+        DatumType::F64 => Datatype::Fp64,
+        DatumType::String => Datatype::Bytes,
+        _ => return None,
     })
 }

@@ -17,8 +17,8 @@ pub enum CallError {
     Failed(String),
 }
 
-impl From<glovebox_protocol::Error> for CallError {
-    fn from(error: glovebox_protocol::Error) -> Self {
+impl From<crate::Error> for CallError {
+    fn from(error: crate::Error) -> Self {
         Self::InvalidInput(error.to_string())
     }
 }

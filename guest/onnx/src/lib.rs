@@ -1,0 +1,22 @@
+//! From the bytes of an ONNX file to a graph that tract runs, or a reason why not that names the node.
+//!
+//! tract reads ONNX; this crate adds the operators that it lacks or computes otherwise, inlines
+//! functions, and refuses by name what would be misread. Neither wasm nor our kernels are known here:
+//! those are what [`Adopt`] is for.
+
+mod correct;
+mod error;
+mod functions;
+mod graph;
+mod lower;
+mod misread;
+mod ops;
+mod parsed;
+mod refused;
+mod tensor;
+
+pub use correct::facts;
+pub use error::{LoadError, failed};
+pub use graph::{Adopt, Graph};
+pub use parsed::Parsed;
+pub use tensor::{from_tract, to_tract};
