@@ -88,7 +88,8 @@ pub const GRPC_BEGINNING_BYTES: usize = (4 * KIB) as usize;
 /// A gRPC message that is no inference: names, versions and parameters, no more than headers may have.
 pub const GRPC_MESSAGE_BYTES: Bytes = Bytes(16 * KIB);
 /// How long a stream of gRPC may wait for its client's next message, or to have something to tell it.
-pub const GRPC_IDLE_TIME: Duration = Duration::from_secs(300);
+/// nginx ends streams of gRPC after as long.
+pub const GRPC_IDLE_TIME: Duration = Duration::from_secs(60);
 /// Tensors in one gRPC message: as many as in one of JSON.
 pub const GRPC_TENSORS: usize = 1024;
 /// Parameters in one gRPC message: as many as in one of JSON.
