@@ -148,7 +148,8 @@ impl Field {
     pub(super) fn encode(&self, cell: &Cell<'_>, values: &mut Values) -> Result<(), String> {
         match &self.kind {
             Kind::Plain(_) if values.are_texts() => match (cell.text(), &self.missing) {
-                (Some(text), _) | (None, Some(Substitute::Text(text))) => values.push_text(text),
+                (Some(text), _) => values.push_text(text),
+                (None, Some(Substitute::Text(text))) => values.push_text(text),
                 (None, Some(Substitute::Number(_))) => Err("must be a text".into()),
                 (None, None) => Err("is missing".into()),
             },
