@@ -14,7 +14,7 @@ use serde_json::Value;
 pub(crate) use self::image::{Placement, Size};
 
 use crate::CallError;
-use record::Records;
+use rows::Found;
 use text::Texts;
 
 /// How media becomes tensors.
@@ -56,7 +56,7 @@ pub(crate) enum Origin {
     /// How large the picture is, and where it lies on the model's input.
     Picture(Placement),
     /// How many records there are.
-    Records(Records),
+    Records(Found),
     /// Texts and their tokens.
     Texts(Texts),
 }
@@ -124,8 +124,8 @@ impl Input {
                 (vec![tensor], Origin::Picture(placement))
             }
             Self::Record(record) => {
-                let (tensors, records) = record.decode(inputs, content_type, body)?;
-                (tensors, Origin::Records(records))
+                let (tensors, found) = record.decode(inputs, content_type, body)?;
+                (tensors, Origin::Records(found))
             }
             Self::Series(series) => {
                 let tensor = series.decode(only()?, content_type, body)?;

@@ -7,7 +7,7 @@ use glovebox_protocol::{Tensor, TensorSpec, name_list, quoted};
 use serde::Deserialize;
 
 use self::field::Field;
-use super::rows::{Cell, Rows, Terms};
+use super::rows::{Cell, Found, Rows, Terms};
 use super::values::Values;
 use crate::CallError;
 
@@ -31,13 +31,6 @@ pub(crate) struct RecordInput {
 struct Written {
     /// In the order of the columns.
     fields: Vec<Field>,
-}
-
-/// What an answer has to know of the records that it answers.
-pub(crate) struct Records {
-    /// Whether they came in a list, and the answer has to be one.
-    pub(crate) is_list: bool,
-    pub(crate) count: usize,
 }
 
 /// An input of the model while it is filled.
@@ -87,7 +80,7 @@ impl RecordInput {
         inputs: &[TensorSpec],
         content_type: &str,
         body: &[u8],
-    ) -> Result<(Vec<Tensor>, Records), CallError> {
+    ) -> Result<(Vec<Tensor>, Found), CallError> {
         let columns = inputs.iter().map(|spec| self.columns(spec, inputs));
         let mut columns: Vec<_> = columns.collect();
         let found = self.rows.read(content_type, body, &mut |row| {
@@ -96,11 +89,7 @@ impl RecordInput {
         })?;
         let tensors = columns.into_iter();
         let tensors = tensors.map(|columns| columns.into_tensor(found.count));
-        let records = Records {
-            is_list: found.is_list,
-            count: found.count,
-        };
-        Ok((tensors.collect::<Result<_, _>>()?, records))
+        Ok((tensors.collect::<Result<_, _>>()?, found))
     }
 
     fn columns<'a>(&'a self, spec: &'a TensorSpec, inputs: &[TensorSpec]) -> Columns<'a> {

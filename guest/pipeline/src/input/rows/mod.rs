@@ -31,12 +31,11 @@ pub(super) struct Rows {
     places: BTreeMap<String, usize>,
 }
 
-/// What a body held.
-pub(super) struct Found {
-    /// Whether it was a list, and the answer has to be one.
-    pub(super) is_list: bool,
-    /// How many rows there were.
-    pub(super) count: usize,
+/// The rows that a body held.
+pub(crate) struct Found {
+    /// Whether they came in a list, and the answer has to be one.
+    pub(crate) is_list: bool,
+    pub(crate) count: usize,
 }
 
 /// Takes the cells of one row, in the order of the names; or says what is wrong with them.
@@ -44,7 +43,7 @@ type Each<'a> = dyn FnMut(&[Cell<'_>]) -> Result<(), String> + 'a;
 
 /// Where a row stands in its body.
 enum Place {
-    /// The how manieth row it is, from 0.
+    /// Which of the rows it is, from 0.
     Row(&'static str, usize),
     /// The line in which it begins, from 1.
     Line(u64),
