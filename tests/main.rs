@@ -46,6 +46,7 @@ mod spin;
 mod statistics;
 mod text;
 mod tidy;
+mod trees;
 mod up;
 mod wall;
 mod worker;
