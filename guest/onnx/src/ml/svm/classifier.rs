@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::*;
 
 use super::kernel::{Kernel, floats};
-use super::probability::share;
+use super::probability::{pairs, share};
 use crate::ml::labels::Labels;
 use crate::ml::rows::declared;
 use crate::ml::transform::{Transform, logistic};
@@ -58,12 +58,15 @@ pub(in crate::ml) fn classifier(_: &ParsingContext<'_>, node: &NodeProto) -> Bui
         .try_fold(0, |sum: usize, size| sum.checked_add(*size));
     let count = count.context("vectors_per_class is too large")?;
     let is_positive = coefficients.iter().all(|coefficient| *coefficient >= 0.0);
-    let pairs = classes * (classes - 1) / 2;
     let (kernel, mode, rho) = match count {
         0 => (Kernel::linear(&coefficients, classes)?, Mode::Classes, 1),
         count => {
             let kernel = Kernel::of(node, count)?;
-            (kernel, Mode::of_pairs(node, &sizes, classes)?, pairs)
+            (
+                kernel,
+                Mode::of_pairs(node, &sizes, classes)?,
+                pairs(classes).count(),
+            )
         }
     };
     build(SvmClassifier {
@@ -89,7 +92,7 @@ impl Mode {
             Some(*end)
         }));
         let count = starts.last().copied().unwrap_or_default();
-        let pairs = classes * (classes - 1) / 2;
+        let pairs = pairs(classes).count();
         let least = count.checked_mul(classes - 1);
         let (a, b) = (floats(node, "prob_a", 0)?, floats(node, "prob_b", 0)?);
         ensure!(
@@ -112,7 +115,7 @@ impl SvmClassifier {
         let classes = self.labels.len();
         match &self.mode {
             Mode::Pairs { sigmoids, .. } if sigmoids.is_empty() && classes > 2 => {
-                classes * (classes - 1) / 2
+                pairs(classes).count()
             }
             _ => classes,
         }
@@ -134,7 +137,7 @@ impl SvmClassifier {
                 coefficients,
                 sigmoids,
             } => {
-                let mut scores = self.pairs(likenesses, starts, coefficients)?;
+                let mut scores = self.of_pairs(likenesses, starts, coefficients)?;
                 let class = most_votes(&scores, self.labels.len());
                 match (scores.as_mut_slice(), sigmoids.as_slice()) {
                     ([score], []) => {
@@ -177,41 +180,40 @@ impl SvmClassifier {
     }
 
     /// One score for each pair of classes, positive for the first one.
-    fn pairs(
+    fn of_pairs(
         &self,
         likenesses: &[f32],
         starts: &[usize],
         coefficients: &[f32],
     ) -> TractResult<Vec<f32>> {
-        let part = |list: &[f32], row: usize, class: usize| {
-            let (Some(start), Some(end)) = (starts.get(class), starts.get(class + 1)) else {
-                bail!("class {class} of {}", starts.len());
-            };
-            let row = row * likenesses.len();
-            let part = list.get(row + start..row + end);
-            Ok(part
-                .context("fewer coefficients than support vectors")?
-                .to_vec())
-        };
-        let sum = |row, class| {
-            let (counts, alike) = (part(coefficients, row, class)?, part(likenesses, 0, class)?);
-            let products = counts.iter().zip(alike).map(|(l, r)| f64::from(l * r));
+        let sum = |row: usize, class| {
+            let counts = coefficients.get(row * likenesses.len()..);
+            let counts = part(counts.unwrap_or_default(), starts, class)?;
+            let products = counts.iter().zip(part(likenesses, starts, class)?);
+            let products = products.map(|(count, likeness)| f64::from(count * likeness));
             Ok::<_, TractError>(products.sum::<f64>())
         };
-        let classes = 0..self.labels.len();
-        let pairs = classes.flat_map(|i| (i + 1..self.labels.len()).map(move |j| (i, j)));
         let score = |((i, j), rho): ((usize, usize), &f32)| {
             Ok((sum(j - 1, i)? + sum(i, j)? + f64::from(*rho)) as f32)
         };
-        pairs.zip(&self.rho).map(score).collect()
+        pairs(self.labels.len()).zip(&self.rho).map(score).collect()
     }
+}
+
+/// What a list has for the support vectors of a class.
+///
+/// # Errors
+/// It has fewer elements than there are support vectors.
+fn part<'a>(list: &'a [f32], starts: &[usize], class: usize) -> TractResult<&'a [f32]> {
+    let range = starts.get(class).zip(starts.get(class + 1));
+    let part = range.and_then(|(start, end)| list.get(*start..*end));
+    part.with_context(|| format!("nothing for the support vectors of class {class}"))
 }
 
 /// The first of the classes that win most pairs.
 fn most_votes(scores: &[f32], classes: usize) -> usize {
     let mut votes = vec![0; classes];
-    let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
-    for ((i, j), score) in pairs.zip(scores) {
+    for ((i, j), score) in pairs(classes).zip(scores) {
         let winner = votes.get_mut(if *score > 0.0 { i } else { j });
         winner.into_iter().for_each(|votes| *votes += 1);
     }

@@ -8,6 +8,11 @@ const NEAR: f32 = 0.005;
 /// No class is beaten for certain.
 const LEAST: f32 = 1e-7;
 
+/// All pairs of classes, in the order in which files list what is about them.
+pub(super) fn pairs(classes: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..classes).flat_map(move |i| (i + 1..classes).map(move |j| (i, j)))
+}
+
 /// The probabilities of classes. For each pair of them, in order, `beats` says how probable the first
 /// one is if it is one of the two.
 pub(super) fn share(beats: &[f32], classes: usize) -> Vec<f32> {
@@ -48,12 +53,11 @@ pub(super) fn share(beats: &[f32], classes: usize) -> Vec<f32> {
 /// The matrix of the form that the probabilities minimise.
 fn quadratic(beats: &[f32], classes: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; classes * classes];
-    let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
     let mut add = |row: usize, column: usize, value: f32| {
         let entry = matrix.get_mut(row * classes + column);
         entry.into_iter().for_each(|entry| *entry += value);
     };
-    for ((i, j), beats) in pairs.zip(beats) {
+    for ((i, j), beats) in pairs(classes).zip(beats) {
         let beats = beats.clamp(LEAST, 1.0 - LEAST);
         let loses = 1.0 - beats;
         add(i, i, loses * loses);

@@ -83,10 +83,11 @@ impl<O: Outcome> Operator for Planned<O> {
         let is_double = inputs
             .iter()
             .any(|input| input.datum_type == DatumType::F64);
-        Ok(Some(match is_double {
+        let grown: Arc<dyn Operator> = match is_double {
             true => Arc::new(self.grown::<f64>()?),
             false => Arc::new(self.grown::<f32>()?),
-        }))
+        };
+        Ok(Some(grown))
     }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {

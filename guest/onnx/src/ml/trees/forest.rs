@@ -30,8 +30,8 @@ pub(super) struct Forest<T> {
 /// "Yes" if a feature is at most the threshold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Branch<T> {
-    threshold: T,
-    feature: u32,
+    pub(super) threshold: T,
+    pub(super) feature: u32,
     pub(super) yes: u32,
     pub(super) no: u32,
 }

@@ -93,7 +93,7 @@ fn splits(context: &ParsingContext<'_>, node: &NodeProto) -> TractResult<Vec<Spl
             4 => Test::Equal(threshold),
             5 => Test::Unequal(threshold),
             6 => {
-                let set = sets.next().filter(|set| !set.is_empty());
+                let set = sets.next();
                 let mut set = set.context("membership_values has fewer sets than nodes ask for")?;
                 set.sort_by(f64::total_cmp);
                 Test::Among(set)
