@@ -392,15 +392,23 @@ def without_maps(name, value):
     return written(name, scores) | {"classes": [str(key) for key in classes]}
 
 
+def tidy(model):
+    """Leaves out what is only information, and puts in order what converters list in none."""
+    for node in model.graph.node:
+        kept = [a for a in node.attribute if a.name != "nodes_hitrates"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+
+
 def main():
     warnings.simplefilter("ignore")
     expected = {}
     for name, make in MODELS.items():
         model, inputs = make()
-        for value in model.graph.node:
-            kept = [a for a in value.attribute if a.name != "nodes_hitrates"]  # for information
-            del value.attribute[:]
-            value.attribute.extend(kept)
+        tidy(model)
         onnx.save(model, HERE / f"{name}.onnx")
         session = onnxruntime.InferenceSession(model.SerializeToString())
         answers = session.run(None, inputs)
