@@ -408,6 +408,7 @@ def main():
     expected = {}
     for name, make in MODELS.items():
         model, inputs = make()
+        model.graph.name = name  # some converters make one up
         tidy(model)
         onnx.save(model, HERE / f"{name}.onnx")
         session = onnxruntime.InferenceSession(model.SerializeToString())
