@@ -77,6 +77,16 @@ pub(super) fn tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
 #[derive(Clone, Debug)]
 struct Own(Arc<dyn Operator>);
 
+impl Own {
+    /// What computes on these outlets.
+    fn prepared(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<Self> {
+        let facts = inputs.iter().map(|input| model.outlet_fact(*input));
+        let facts: TVec<&TypedFact> = facts.collect::<TractResult<_>>()?;
+        let prepared = self.0.prepared(&facts)?;
+        Ok(prepared.map_or_else(|| self.clone(), Self))
+    }
+}
+
 impl PartialEq for Own {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -163,10 +173,7 @@ impl Expansion for Own {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let facts = inputs.iter().map(|input| model.outlet_fact(*input));
-        let facts: TVec<&TypedFact> = facts.collect::<TractResult<_>>()?;
-        let prepared = self.0.prepared(&facts)?;
-        let own = prepared.map_or_else(|| self.clone(), Self);
+        let own = self.prepared(model, inputs)?;
         model.wire_node(name, own, inputs)
     }
 }
