@@ -47,6 +47,7 @@ mod statistics;
 mod tables;
 mod text;
 mod tidy;
+mod trees;
 mod up;
 mod wall;
 mod worker;

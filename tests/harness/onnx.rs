@@ -126,6 +126,24 @@ impl Node {
         Self(self.0.message(5, attribute.int(20, 1)))
     }
 
+    pub(crate) fn floats(self, name: &str, values: &[f32]) -> Self {
+        let attribute = values
+            .iter()
+            .fold(Message::default().text(1, name), |attribute, value| {
+                attribute.float(7, *value)
+            });
+        Self(self.0.message(5, attribute.int(20, 6)))
+    }
+
+    pub(crate) fn texts(self, name: &str, values: &[&str]) -> Self {
+        let attribute = values
+            .iter()
+            .fold(Message::default().text(1, name), |attribute, value| {
+                attribute.text(9, value)
+            });
+        Self(self.0.message(5, attribute.int(20, 8)))
+    }
+
     pub(crate) fn ints(self, name: &str, values: &[i64]) -> Self {
         let attribute = values
             .iter()

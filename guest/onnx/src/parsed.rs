@@ -13,6 +13,7 @@ use crate::functions;
 use crate::graph::{Adopt, Graph};
 use crate::lower::lower;
 use crate::misread::opset;
+use crate::ml::{self, ClassNames, take_off_maps};
 use crate::ops;
 use crate::refused::{check_data, check_datatypes, check_inputs, check_operators, check_training};
 
@@ -23,6 +24,7 @@ pub struct Parsed {
     /// Its inputs, in their order.
     pub input_names: Vec<String>,
     output_names: Vec<String>,
+    class_names: ClassNames,
 }
 
 impl Parsed {
@@ -36,10 +38,13 @@ impl Parsed {
 
     fn of_proto(mut proto: pb::ModelProto, file: &[u8], adopt: Adopt) -> Result<Self, LoadError> {
         functions::inline(&mut proto, file)?;
+        let graph = proto.graph.as_mut();
+        let class_names = graph.map(take_off_maps).unwrap_or_default();
         let opset = opset(&proto);
         proto.graph.iter_mut().for_each(|graph| lower(graph, opset));
         let mut onnx = tract_onnx::onnx();
         ops::register(&mut onnx);
+        ml::register(&mut onnx);
         check_operators(&onnx, &proto)?;
         check_datatypes(&proto)?;
         check_data(&proto)?;
@@ -50,6 +55,7 @@ impl Parsed {
             adopt,
             input_names: name_inputs(&model)?,
             output_names: name_outputs(&model)?,
+            class_names,
             model,
         })
     }
@@ -119,7 +125,9 @@ impl Parsed {
     /// # Errors
     /// As [`Parsed::of`].
     pub fn graph(&self, model: TypedModel) -> Result<Graph, LoadError> {
-        Graph::new(model, &self.input_names, &self.output_names)
+        let mut graph = Graph::new(model, &self.input_names, &self.output_names)?;
+        graph.class_names.clone_from(&self.class_names);
+        Ok(graph)
     }
 
     /// The graph for inputs of all the sizes that it leaves open.

@@ -66,6 +66,12 @@ impl Pipeline {
         Self::deserialize(value).map_err(|error| error.to_string())
     }
 
+    /// Takes the names that the model itself has for the classes of its outputs, where the
+    /// configuration has none.
+    pub fn name_classes(&mut self, names: &[(String, Vec<String>)]) {
+        self.output.name_classes(names);
+    }
+
     /// Whether the configuration fits the model's inputs and outputs.
     ///
     /// # Errors

@@ -69,8 +69,11 @@ impl Config {
 
 fn pipeline(config: &Map<String, Value>, model: &Model) -> Result<Pipeline, String> {
     let json = serde_json::to_vec(config).map_err(|error| error.to_string())?;
+    let mut pipeline = Pipeline::read(&json)?;
+    pipeline.name_classes(model.class_names());
     let signature = model.signature();
-    Pipeline::from_json(&json, &signature.inputs, &signature.outputs)
+    pipeline.check(&signature.inputs, &signature.outputs)?;
+    Ok(pipeline)
 }
 
 /// Tries the largest that media can become. Where the engine panics over it, the note says what it
