@@ -4,6 +4,7 @@
 pub(crate) const OPEN: i64 = -1;
 
 const FLOAT: u64 = 1;
+const INT64: u64 = 7;
 
 /// A graph in the making: the fields of a `GraphProto`.
 pub(crate) struct Graph(Message);
@@ -57,11 +58,16 @@ impl Graph {
     }
 
     pub(crate) fn input(self, name: &str, shape: &[i64]) -> Self {
-        Self(self.0.message(11, value_info(name, shape)))
+        Self(self.0.message(11, value_info(name, FLOAT, shape)))
+    }
+
+    /// An input of rows of tokens, as many and as long as the caller likes.
+    fn tokens(self, name: &str) -> Self {
+        Self(self.0.message(11, value_info(name, INT64, &[OPEN, OPEN])))
     }
 
     pub(crate) fn output(self, name: &str, shape: &[i64]) -> Self {
-        Self(self.0.message(12, value_info(name, shape)))
+        Self(self.0.message(12, value_info(name, FLOAT, shape)))
     }
 
     /// An initializer whose numbers are in the file.
@@ -171,7 +177,7 @@ fn tensor(name: &str, dims: &[u64]) -> Message {
         .fold(tensor, |tensor, size| tensor.int(1, *size))
 }
 
-fn value_info(name: &str, shape: &[i64]) -> Message {
+fn value_info(name: &str, datatype: u64, shape: &[i64]) -> Message {
     let dimension = |size: i64| match size {
         OPEN => Message::default().text(2, "N"),
         size => Message::default().int(1, size as u64),
@@ -179,7 +185,7 @@ fn value_info(name: &str, shape: &[i64]) -> Message {
     let shape = shape.iter().fold(Message::default(), |shape, size| {
         shape.message(1, dimension(*size))
     });
-    let tensor = Message::default().int(1, FLOAT).message(2, shape);
+    let tensor = Message::default().int(1, datatype).message(2, shape);
     Message::default()
         .text(1, name)
         .message(2, Message::default().message(1, tensor))
@@ -229,6 +235,37 @@ pub(crate) fn dense_layers(seed: u32, layers: usize, width: u64) -> Vec<u8> {
             .node(
                 Node::new("Gemm", &format!("layer{layer}"), &inputs, &[&output]).int("transB", 1),
             );
+    }
+    graph.model()
+}
+
+/// A model of texts: a vector of `width` numbers for each of `words` words, and layers of `width` by
+/// `width` weights behind.
+pub(crate) fn texts(words: u64, layers: usize, width: u64) -> Vec<u8> {
+    let mut graph = Graph::new()
+        .tokens("input_ids")
+        .tokens("attention_mask")
+        .output(&format!("x{layers}"), &[OPEN, OPEN, width as i64])
+        .weights(
+            "words",
+            &[words, width],
+            &noise((words * width) as usize, 3),
+        )
+        .node(Node::new(
+            "Mul",
+            "masked",
+            &["input_ids", "attention_mask"],
+            &["ids"],
+        ))
+        .node(Node::new("Gather", "vectors", &["words", "ids"], &["x0"]));
+    for layer in 0..layers {
+        let weights = noise((width * width) as usize, layer as u32 * 4 + 7);
+        let (input, name) = (format!("x{layer}"), format!("w{layer}"));
+        let output = format!("x{}", layer + 1);
+        let node = format!("layer{layer}");
+        graph = graph
+            .weights(&name, &[width, width], &weights)
+            .node(Node::new("MatMul", &node, &[&input, &name], &[&output]));
     }
     graph.model()
 }

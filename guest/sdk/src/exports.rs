@@ -47,7 +47,7 @@ impl Loaded {
     ) -> Result<&'static Self, LoadError> {
         let config = Config::from_json(config).map_err(LoadError::Config)?;
         let model = Model::load(file, config.lengths().as_ref(), warm)?;
-        let about = config.about(&model).map_err(LoadError::Config)?;
+        let about = config.about().map_err(LoadError::Config)?;
         let function = F::load(&model, &config).map_err(LoadError::Config)?;
         let signature = function.signature(&model);
         Ok(LOADED.get_or_init(|| Self {
