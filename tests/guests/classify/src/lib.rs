@@ -55,7 +55,7 @@ fn classify(graph: &str, picture: &[u8]) -> Result<Vec<(usize, f32)>, Error> {
 }
 
 fn softmax(scores: &[u8]) -> Vec<(usize, f32)> {
-    let (scores, _) = scores.as_chunks();
+    let (scores, _) = scores.as_chunks::<4>();
     let powers = scores.iter().map(|score| f32::from_le_bytes(*score).exp());
     let powers: Vec<f32> = powers.collect();
     let sum: f32 = powers.iter().sum();
