@@ -69,7 +69,7 @@ fn lower(tensor: &Tensor) -> Result<NamedTensor, CallError> {
 }
 
 fn lift((name, tensor): NamedTensor) -> Result<Tensor, CallError> {
-    let shape = tensor.dimensions().into_iter().map(u64::from).collect();
+    let shape: Vec<u64> = tensor.dimensions().into_iter().map(u64::from).collect();
     let lifted = Tensor::new(name, datatype(tensor.ty()), shape, tensor.data());
     lifted.map_err(|error| CallError::Failed(format!("the host's graph: {error}")))
 }
