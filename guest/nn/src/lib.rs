@@ -57,11 +57,11 @@ impl Loaded for Native {
     }
 
     fn infer(&self, request: &InferRequest) -> Result<Vec<Tensor>, CallError> {
-        let found = graph::compute(&self.about.name, &request.inputs)?;
+        let mut found = graph::compute(&self.about.name, &request.inputs)?;
         let outputs = self.signature.outputs.iter().map(|spec| &spec.name);
         let wanted =
             outputs.filter(|name| request.outputs.is_empty() || request.outputs.contains(*name));
-        wanted.map(|name| output(&found, name)).collect()
+        wanted.map(|name| take(&mut found, name)).collect()
     }
 
     fn predict(&self, content_type: &str, body: &[u8]) -> Result<Answer, CallError> {
@@ -88,9 +88,9 @@ fn check(spec: &TensorSpec) -> Result<(), Refusal> {
     }
 }
 
-fn output(found: &[Tensor], name: &str) -> Result<Tensor, CallError> {
-    let output = found.iter().find(|tensor| tensor.name == name);
-    output.cloned().ok_or_else(|| {
+fn take(found: &mut Vec<Tensor>, name: &str) -> Result<Tensor, CallError> {
+    let at = found.iter().position(|tensor| tensor.name == name);
+    at.map(|at| found.swap_remove(at)).ok_or_else(|| {
         CallError::Failed(format!(
             "the host's graph has no output {name:?}; pack the model again"
         ))
