@@ -33,6 +33,7 @@ mod manifest;
 mod memory;
 mod messages;
 mod metrics;
+mod native;
 mod numbers;
 mod on_demand;
 mod outbound;

@@ -4,6 +4,7 @@
 pub(crate) const OPEN: i64 = -1;
 
 const FLOAT: u64 = 1;
+const BOOL: u64 = 9;
 
 /// A graph in the making: the fields of a `GraphProto`.
 pub(crate) struct Graph(Message);
@@ -62,6 +63,11 @@ impl Graph {
 
     pub(crate) fn output(self, name: &str, shape: &[i64]) -> Self {
         Self(self.0.message(12, value_info(name, shape)))
+    }
+
+    /// An output of BOOL.
+    pub(crate) fn output_bool(self, name: &str, shape: &[i64]) -> Self {
+        Self(self.0.message(12, value_info_of(BOOL, name, shape)))
     }
 
     /// An initializer whose numbers are in the file.
@@ -154,6 +160,10 @@ fn tensor(name: &str, dims: &[u64]) -> Message {
 }
 
 fn value_info(name: &str, shape: &[i64]) -> Message {
+    value_info_of(FLOAT, name, shape)
+}
+
+fn value_info_of(datatype: u64, name: &str, shape: &[i64]) -> Message {
     let dimension = |size: i64| match size {
         OPEN => Message::default().text(2, "N"),
         size => Message::default().int(1, size as u64),
@@ -161,7 +171,7 @@ fn value_info(name: &str, shape: &[i64]) -> Message {
     let shape = shape.iter().fold(Message::default(), |shape, size| {
         shape.message(1, dimension(*size))
     });
-    let tensor = Message::default().int(1, FLOAT).message(2, shape);
+    let tensor = Message::default().int(1, datatype).message(2, shape);
     Message::default()
         .text(1, name)
         .message(2, Message::default().message(1, tensor))

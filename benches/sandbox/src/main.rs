@@ -31,6 +31,9 @@ struct Arguments {
     /// How much of it
     #[arg(long)]
     cache_size: Bytes,
+    /// The ONNX file, for `glovebox-native`
+    #[arg(long)]
+    graph: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -38,6 +41,7 @@ enum Name {
     TractWasm,
     GloveboxBare,
     Glovebox,
+    GloveboxNative,
 }
 
 fn main() -> ExitCode {

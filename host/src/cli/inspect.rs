@@ -142,6 +142,13 @@ fn describe(metadata: &Metadata, line: &mut impl FnMut(&str, String)) {
     if !metadata.labels.is_empty() {
         line("labels", metadata.labels.join(", "));
     }
+    if let Some(graph) = &metadata.graph {
+        let asked = format!(
+            "{} (sha256:{}), which the host runs",
+            graph.name, graph.sha256
+        );
+        line("graph", asked);
+    }
     line("source", format!("sha256:{}", metadata.source_sha256));
     line("packed by", metadata.tool.clone());
 }
