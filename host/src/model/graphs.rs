@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::DeployError;
+use super::metadata::{self, Metadata};
 use super::package::{Package, PackageError};
+use super::{DeployError, runtime};
 use crate::limits::{self, Bytes};
 use crate::native::{self, Graph, Graphs, LoadError};
 use crate::text;
@@ -36,16 +37,41 @@ enum Problem {
     Refused(String),
     #[error("it was not loaded: {0}")]
     Worker(WorkerError),
+    #[error("the component asks for it: add its file to graphs")]
+    Missing,
+    #[error(
+        "{path} has sha256 {found}, but the component was packed from a file of sha256 {packed}; pack it again"
+    )]
+    Other {
+        path: String,
+        found: String,
+        packed: String,
+    },
 }
 
-/// Loads the graphs of a component from these files.
+/// Loads the graphs of a component from these files. What its packer says that it needs must be
+/// among them.
 ///
 /// # Errors
-/// A file cannot be read, or is no graph that this host can run within the limits of packing.
-pub fn load(files: &BTreeMap<String, PathBuf>, worker: &Worker) -> Result<Arc<Graphs>, GraphError> {
+/// A file cannot be read, is another than the one that was packed, or is no graph that this host can
+/// run within the limits of packing.
+pub fn load(
+    files: &BTreeMap<String, PathBuf>,
+    metadata: Option<&Metadata>,
+    worker: &Worker,
+) -> Result<Arc<Graphs>, GraphError> {
+    let packed = metadata.and_then(|metadata| metadata.graph.as_ref());
+    let missing = packed.filter(|packed| !files.is_empty() && !files.contains_key(&packed.name));
+    if let Some(missing) = missing {
+        return Err(GraphError {
+            name: missing.name.clone(),
+            problem: Problem::Missing,
+        });
+    }
     let mut graphs = Graphs::default();
     for (name, path) in files {
-        let graph = load_one(path, worker).map_err(|problem| GraphError {
+        let packed = packed.filter(|packed| packed.name == *name);
+        let graph = load_one(path, packed, worker).map_err(|problem| GraphError {
             name: name.clone(),
             problem,
         })?;
@@ -54,12 +80,32 @@ pub fn load(files: &BTreeMap<String, PathBuf>, worker: &Worker) -> Result<Arc<Gr
     Ok(Arc::new(graphs))
 }
 
-fn load_one(path: &Path, worker: &Worker) -> Result<Arc<dyn Graph>, Problem> {
+fn load_one(
+    path: &Path,
+    packed: Option<&metadata::Graph>,
+    worker: &Worker,
+) -> Result<Arc<dyn Graph>, Problem> {
     let file = Package::read(path)?;
+    if let Some(packed) = packed {
+        check_digest(path, &file, &packed.sha256)?;
+    }
     worker
         .run(&[JOB], &budget(&file), &[&file])
         .map_err(explain)?;
     native::load(&file).map_err(|error| Problem::Refused(error.to_string()))
+}
+
+/// A model has its pipeline and its signature from one file; with another it would answer nonsense.
+fn check_digest(path: &Path, file: &[u8], packed: &str) -> Result<(), Problem> {
+    let found = runtime::sha256(file);
+    match found == packed {
+        true => Ok(()),
+        false => Err(Problem::Other {
+            path: path.display().to_string(),
+            found,
+            packed: text::escape(packed),
+        }),
+    }
 }
 
 fn budget(file: &[u8]) -> Budget {

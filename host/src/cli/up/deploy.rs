@@ -227,7 +227,7 @@ impl<'a> Loading<'a> {
         match package.world()? {
             Kind::ModelFunction => {
                 check_model(component, routes)?;
-                let (id, graphs) = (&component.id, self.graphs(component)?);
+                let (id, graphs) = (&component.id, self.graphs(component, &package)?);
                 self.model(id, &package, graphs, tenant, limits).await
             }
             Kind::Http if limits.batch.is_some() => Err(
@@ -236,7 +236,7 @@ impl<'a> Loading<'a> {
                     .into(),
             ),
             Kind::Http => {
-                let world = self.world(component)?;
+                let world = self.world(component, &package)?;
                 let deployed =
                     self.deployer
                         .deploy_http(&component.id, &package, world, tenant, limits)?;
@@ -306,7 +306,7 @@ impl<'a> Loading<'a> {
     }
 
     /// What a component may see and reach, which is what its manifest gives it.
-    fn world(&mut self, component: &Component) -> Result<World, Failure> {
+    fn world(&mut self, component: &Component, package: &Package) -> Result<World, Failure> {
         let files = assets::place(component, self.deployer.compiler.worker())?;
         self.door.files.extend(files.clone());
         let pairs = component.variables.iter();
@@ -317,13 +317,14 @@ impl<'a> Loading<'a> {
                 .collect(),
             files,
             outbound: self.outbound(component)?,
-            graphs: self.graphs(component)?,
+            graphs: self.graphs(component, package)?,
         })
     }
 
-    fn graphs(&self, component: &Component) -> Result<Arc<Graphs>, Failure> {
+    fn graphs(&self, component: &Component, package: &Package) -> Result<Arc<Graphs>, Failure> {
+        let (files, metadata) = (&component.graphs, package.metadata.as_ref());
         let worker = self.deployer.compiler.worker();
-        Ok(graphs::load(&component.graphs, worker)?)
+        Ok(graphs::load(files, metadata, worker)?)
     }
 
     fn outbound(&mut self, component: &Component) -> Result<Option<Arc<Outbound>>, Failure> {
