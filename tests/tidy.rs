@@ -123,10 +123,7 @@ fn only_the_grpc_server_and_the_load_generator_know_its_messages() {
 
 #[test]
 fn only_what_runs_trusted_graphs_reads_onnx() {
-    only_in(
-        &["tract_onnx", "tract_core", "glovebox_onnx"],
-        &["native/"],
-    );
+    only_in(&["tract_onnx", "tract_core", "glovebox_onnx"], &["native/"]);
 }
 
 #[test]

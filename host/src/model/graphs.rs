@@ -90,7 +90,7 @@ fn load_one(
         check_digest(path, &file, &packed.sha256)?;
     }
     worker
-        .run(&[JOB], &budget(&file), &[&file])
+        .run(&[JOB], &budget(&file), &[file.as_slice()])
         .map_err(explain)?;
     native::load(&file).map_err(|error| Problem::Refused(error.to_string()))
 }

@@ -68,7 +68,7 @@ pub(super) async fn run(
     let outputs = run.outputs()?;
     // They are counted one by one from here on.
     hold(&mut held, 0)?;
-    let output = |tensor: Tensor| {
+    let output = |tensor: Tensor| -> Result<Output, Failure> {
         let mut charge = Charge::new(&allowance.memory);
         hold(&mut charge, tensor.data.len() as u64)?;
         Ok(Output { tensor, charge })
