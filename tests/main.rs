@@ -34,6 +34,7 @@ mod memory;
 mod messages;
 mod metrics;
 mod native;
+mod native_limits;
 mod numbers;
 mod on_demand;
 mod outbound;

@@ -122,6 +122,11 @@ fn only_the_grpc_server_and_the_load_generator_know_its_messages() {
 }
 
 #[test]
+fn only_what_runs_trusted_graphs_reads_onnx() {
+    only_in(&["tract_onnx", "tract_core", "glovebox_onnx"], &["native/"]);
+}
+
+#[test]
 fn only_what_is_about_files_reads_files() {
     only_in(
         &["fs"],
@@ -210,6 +215,19 @@ fn models_know_no_http_and_no_commands() {
     );
     no_use_in("pack/", &["server", "cli", "config", "admission"]);
     no_use_in("config/", &["server", "cli", "sandbox", "pack", "compile"]);
+    no_use_in(
+        "native/",
+        &[
+            "server",
+            "cli",
+            "model",
+            "sandbox",
+            "pack",
+            "compile",
+            "config",
+            "admission",
+        ],
+    );
     for place in ["worker/", "harden/"] {
         no_use_in(
             place,

@@ -21,6 +21,7 @@ fn main() {
         "Cargo.lock",
         "Cargo.toml",
         "tests/guests/classify",
+        "tests/guests/greedy",
         "tests/guests/probe",
         "wit/deps/nn",
     ] {
@@ -30,7 +31,7 @@ fn main() {
         );
     }
     let guests = build(workspace, &out);
-    for guest in ["classify", "probe"] {
+    for guest in ["classify", "greedy", "probe"] {
         let built = guests.join(format!("glovebox_test_{guest}.wasm"));
         fs::copy(built, out.join(format!("{guest}.wasm"))).expect("cargo built the guest");
     }
@@ -51,6 +52,7 @@ fn build(workspace: &Path, out: &Path) -> PathBuf {
             "build",
             "--locked",
             "--package=glovebox-test-classify",
+            "--package=glovebox-test-greedy",
             "--package=glovebox-test-probe",
             "--profile=guest",
             "--target",

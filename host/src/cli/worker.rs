@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::{Common, Failure, background, deployer};
 use crate::compile::{Job, Kind};
 use crate::limits::Bytes;
+use crate::model::graphs;
 use crate::pack::job::{self, Load};
 use crate::sandbox::Sandbox;
 use crate::sandbox::engine::Metering;
@@ -37,6 +38,8 @@ enum JobName {
     Compile { kind: Kind, metering: Metering },
     #[command(name = job::NAME)]
     LoadModel,
+    #[command(name = graphs::JOB)]
+    LoadGraph,
 }
 
 impl Worker {
@@ -44,6 +47,7 @@ impl Worker {
         match self.job {
             JobName::Compile { kind, metering } => self.compile(Job { kind, metering }),
             JobName::LoadModel => self.load(common),
+            JobName::LoadGraph => self.try_graph(),
         }
     }
 
@@ -72,6 +76,16 @@ impl Worker {
             Err(reason) => Err(reason.as_slice()),
         };
         Ok(child::answer(answer)?)
+    }
+
+    fn try_graph(&self) -> Result<ExitCode, Failure> {
+        let input = child::input()?;
+        child::confine(&self.budget())?;
+        let reason = graphs::try_load(&input).map_err(|error| error.to_string());
+        Ok(child::answer(match &reason {
+            Ok(()) => Ok(Vec::new()),
+            Err(reason) => Err(reason.as_bytes()),
+        })?)
     }
 
     fn budget(&self) -> Budget {

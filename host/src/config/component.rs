@@ -26,6 +26,8 @@ pub struct Component {
     pub weight: u32,
     /// What the manifest says of its limits.
     pub limits: LimitSettings,
+    /// The files of the graphs that it may run natively, by their names.
+    pub graphs: BTreeMap<String, PathBuf>,
     /// How its file is made.
     pub build: Option<Build>,
     /// Its environment variables.
@@ -70,6 +72,7 @@ pub(super) fn component(
         tenant: limits.tenant.clone().unwrap_or_else(|| id.to_owned()),
         weight: limits.weight.unwrap_or(1),
         build: toml.build.map(|toml| build(toml, dir)),
+        graphs: graphs(&limits, dir),
         limits,
         environment: toml.environment,
         variables: variables.of_component(toml.variables)?,
@@ -136,6 +139,13 @@ fn source(written: TextOr<SourceToml>, dir: &Path) -> Result<PathBuf, String> {
                 .into(),
         ),
     }
+}
+
+fn graphs(limits: &LimitSettings, dir: &Path) -> BTreeMap<String, PathBuf> {
+    let graphs = limits.graphs.iter();
+    graphs
+        .map(|(name, path)| (name.clone(), dir.join(path)))
+        .collect()
 }
 
 fn build(toml: BuildToml, dir: &Path) -> Build {

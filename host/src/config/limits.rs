@@ -1,10 +1,22 @@
 //! `[component.<id>.tool.glovebox]`: limits as far as a manifest gives them, and what follows.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::limits::{self, Batch, Bytes, Limits};
+
+/// Where a component's model is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Execution {
+    /// In the sandbox, like all its code.
+    Sandbox,
+    /// By the host itself, for the operator trusts its graphs.
+    Native,
+}
 
 /// Limits as far as they are given.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,6 +32,10 @@ pub struct LimitSettings {
     body: Option<Bytes>,
     output: Option<Bytes>,
     batch: Option<Batch>,
+    execution: Option<Execution>,
+    /// The graphs that it may run natively, by their names; paths as they are written.
+    #[serde(default)]
+    pub(super) graphs: BTreeMap<String, PathBuf>,
     pub(super) tenant: Option<String>,
     pub(super) weight: Option<u32>,
 }
@@ -76,6 +92,7 @@ impl LimitSettings {
             return Err("weight must be at least 1".into());
         }
         self.check_batch()?;
+        self.check_graphs()?;
         let mut times = [self.cpu, self.timeout].into_iter().flatten();
         if times.any(|time| time.is_zero() || time > Limits::LONGEST) {
             return Err(format!(
@@ -84,6 +101,23 @@ impl LimitSettings {
             ));
         }
         Ok(())
+    }
+
+    /// Two keys, so that nobody trusts a graph by naming a file.
+    fn check_graphs(&self) -> Result<(), String> {
+        match (self.execution, self.graphs.is_empty()) {
+            (Some(Execution::Native), true) => Err(
+                "execution = \"native\" runs the graphs that you trust: name them with graphs = { name = \
+                 \"model.onnx\" }"
+                    .into(),
+            ),
+            (None | Some(Execution::Sandbox), false) => Err(
+                "graphs are run outside of the sandbox: if you trust them, write execution = \
+                 \"native\" as well"
+                    .into(),
+            ),
+            (_, _) => Ok(()),
+        }
     }
 
     fn check_batch(&self) -> Result<(), String> {

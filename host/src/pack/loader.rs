@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline};
 
 use crate::limits::Limits;
-use crate::sandbox::limiter::{Limiter, MemoryGauge};
+use crate::sandbox::limiter::{Account, Limiter};
 use crate::sandbox::meter::Meter;
 use crate::text;
 
@@ -187,7 +187,7 @@ struct Guest {
     instance: Instance,
     memory: Memory,
     meter: Arc<Meter>,
-    gauge: Arc<MemoryGauge>,
+    account: Arc<Account>,
 }
 
 /// CPU time is used up.
@@ -202,8 +202,8 @@ impl Guest {
             code,
             image,
         } = loader;
-        let gauge = Arc::<MemoryGauge>::default();
-        let limiter = Limiter::new(limits.memory, Arc::clone(&gauge));
+        let account = Account::new(limits.memory);
+        let limiter = Limiter::new(Arc::clone(&account));
         let mut store = Store::new(engine, State { limiter });
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(1);
@@ -230,7 +230,7 @@ impl Guest {
             instance,
             memory,
             meter,
-            gauge,
+            account,
         })
     }
 
@@ -317,7 +317,7 @@ impl Guest {
         if error.is::<CpuUsedUp>() {
             return LoadError::Cpu;
         }
-        if self.gauge.refused() {
+        if self.account.refused() {
             return LoadError::Memory;
         }
         let message = self.panic_message().unwrap_or_else(|| format!("{error:#}"));

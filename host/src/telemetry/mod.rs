@@ -39,6 +39,12 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExecutionLabels {
+    model: String,
+    execution: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LayerLabel {
     layer: &'static str,
 }
@@ -58,6 +64,7 @@ pub struct Metrics {
     memory: Family<ModelLabel, Gauge>,
     waiting: Family<ModelLabel, Gauge>,
     running: Family<ModelLabel, Gauge>,
+    info: Family<ExecutionLabels, Gauge>,
     hardening: Family<LayerLabel, Gauge>,
     memory_budget: Gauge,
     memory_reserved: Gauge,
@@ -116,6 +123,7 @@ impl Metrics {
             memory: Family::default(),
             waiting: Family::default(),
             running: Family::default(),
+            info: Family::default(),
             hardening: Family::default(),
             memory_budget: Gauge::default(),
             memory_reserved: Gauge::default(),
@@ -148,6 +156,7 @@ impl Metrics {
             memory,
             waiting,
             running,
+            info,
             hardening,
             memory_budget,
             memory_reserved,
@@ -209,6 +218,11 @@ impl Metrics {
             running.clone(),
         );
         exposition.register(
+            "model_info",
+            "Where a model is computed: in the sandbox, or natively",
+            info.clone(),
+        );
+        exposition.register(
             "hardening",
             "Layers of the wall around the process: 1 if it stands",
             hardening.clone(),
@@ -240,6 +254,15 @@ impl Metrics {
     /// Counts a model from the start, in the words of Triton too.
     pub fn begin_model(&self, model: &str, version: Option<&str>) {
         self.statistics.begin(model, version.unwrap_or_default());
+    }
+
+    /// Says where the model of a component is computed.
+    pub fn execution(&self, model: &str, execution: &'static str) {
+        let labels = ExecutionLabels {
+            model: model.to_owned(),
+            execution,
+        };
+        self.info.get_or_create(&labels).set(1);
     }
 
     /// What has been counted of a model.
