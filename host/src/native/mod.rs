@@ -145,9 +145,7 @@ pub fn prepare(engine: Engine) -> Result<(), LoadError> {
     match engine {
         Engine::Tract => Ok(()),
         #[cfg(feature = "onnxruntime")]
-        Engine::OnnxRuntime => {
-            caught::caught(onnxruntime::prepare, LoadError::Panicked)
-        }
+        Engine::OnnxRuntime => caught::caught(onnxruntime::prepare, LoadError::Panicked),
         #[cfg(not(feature = "onnxruntime"))]
         Engine::OnnxRuntime => Err(without_onnxruntime()),
     }
@@ -160,9 +158,7 @@ pub fn prepare(engine: Engine) -> Result<(), LoadError> {
 /// What in the file is not ONNX, not supported or not consistent.
 pub fn load(engine: Engine, file: &[u8]) -> Result<Arc<dyn Graph>, LoadError> {
     let load = || match engine {
-        Engine::Tract => {
-            tract::load(file).map_err(|error| LoadError::Refused(error.to_string()))
-        }
+        Engine::Tract => tract::load(file).map_err(|error| LoadError::Refused(error.to_string())),
         #[cfg(feature = "onnxruntime")]
         Engine::OnnxRuntime => onnxruntime::load(file),
         #[cfg(not(feature = "onnxruntime"))]
