@@ -9,6 +9,7 @@ use super::{Common, Failure, background, deployer};
 use crate::compile::{Job, Kind};
 use crate::limits::Bytes;
 use crate::model::graphs;
+use crate::native::{self, Engine};
 use crate::pack::job::{self, Load};
 use crate::sandbox::Sandbox;
 use crate::sandbox::engine::Metering;
@@ -39,7 +40,7 @@ enum JobName {
     #[command(name = job::NAME)]
     LoadModel,
     #[command(name = graphs::JOB)]
-    LoadGraph,
+    LoadGraph { engine: Engine },
 }
 
 impl Worker {
@@ -47,7 +48,7 @@ impl Worker {
         match self.job {
             JobName::Compile { kind, metering } => self.compile(Job { kind, metering }),
             JobName::LoadModel => self.load(common),
-            JobName::LoadGraph => self.try_graph(),
+            JobName::LoadGraph { engine } => self.try_graph(engine),
         }
     }
 
@@ -78,12 +79,14 @@ impl Worker {
         Ok(child::answer(answer)?)
     }
 
-    fn try_graph(&self) -> Result<ExitCode, Failure> {
+    /// Whether a graph can be loaded: who asks then does it again.
+    fn try_graph(&self, engine: Engine) -> Result<ExitCode, Failure> {
+        native::prepare(engine)?;
         let input = child::input()?;
         child::confine(&self.budget())?;
-        let reason = graphs::try_load(&input).map_err(|error| error.to_string());
+        let reason = native::load(engine, &input).map_err(|error| error.to_string());
         Ok(child::answer(match &reason {
-            Ok(()) => Ok(Vec::new()),
+            Ok(_) => Ok(Vec::new()),
             Err(reason) => Err(reason.as_bytes()),
         })?)
     }

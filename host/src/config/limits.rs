@@ -1,12 +1,14 @@
 //! `[component.<id>.tool.glovebox]`: limits as far as a manifest gives them, and what follows.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::limits::{self, Batch, Bytes, Limits};
+use crate::model::graphs::Files;
+use crate::native::Engine;
 
 /// Where a component's model is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -16,6 +18,19 @@ enum Execution {
     Sandbox,
     /// By the host itself, for the operator trusts its graphs.
     Native,
+    /// The same by a library of the system.
+    OnnxRuntime,
+}
+
+impl Execution {
+    /// What runs graphs, if anything does.
+    fn engine(self) -> Option<Engine> {
+        match self {
+            Self::Sandbox => None,
+            Self::Native => Some(Engine::Tract),
+            Self::OnnxRuntime => Some(Engine::OnnxRuntime),
+        }
+    }
 }
 
 /// Limits as far as they are given.
@@ -35,7 +50,7 @@ pub struct LimitSettings {
     execution: Option<Execution>,
     /// The graphs that it may run natively, by their names; paths as they are written.
     #[serde(default)]
-    pub(super) graphs: BTreeMap<String, PathBuf>,
+    graphs: BTreeMap<String, PathBuf>,
     pub(super) tenant: Option<String>,
     pub(super) weight: Option<u32>,
 }
@@ -103,15 +118,29 @@ impl LimitSettings {
         Ok(())
     }
 
+    /// The graphs that it may run, in the folder of the manifest.
+    pub(super) fn graphs(&self, dir: &Path) -> Files {
+        let paths = self.graphs.iter();
+        let paths = paths.map(|(name, path)| (name.clone(), dir.join(path)));
+        Files {
+            engine: self.engine().unwrap_or_default(),
+            paths: paths.collect(),
+        }
+    }
+
+    fn engine(&self) -> Option<Engine> {
+        self.execution.and_then(Execution::engine)
+    }
+
     /// Two keys, so that nobody trusts a graph by naming a file.
     fn check_graphs(&self) -> Result<(), String> {
-        match (self.execution, self.graphs.is_empty()) {
-            (Some(Execution::Native), true) => Err(
-                "execution = \"native\" runs the graphs that you trust: name them with graphs = { name = \
-                 \"model.onnx\" }"
-                    .into(),
-            ),
-            (None | Some(Execution::Sandbox), false) => Err(
+        match (self.engine(), self.graphs.is_empty()) {
+            (Some(engine), true) => Err(format!(
+                "execution = {:?} runs the graphs that you trust: name them with graphs = {{ name = \
+                 \"model.onnx\" }}",
+                engine.name()
+            )),
+            (None, false) => Err(
                 "graphs are run outside of the sandbox: if you trust them, write execution = \
                  \"native\" as well"
                     .into(),

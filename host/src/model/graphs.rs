@@ -11,7 +11,7 @@ use super::metadata::{self, Metadata};
 use super::package::{Package, PackageError};
 use super::{DeployError, runtime};
 use crate::limits::{self, Bytes};
-use crate::native::{self, Graph, Graphs, LoadError};
+use crate::native::{self, Engine, Graph, Graphs, LoadError};
 use crate::text;
 use crate::worker::{Budget, Worker, WorkerError};
 
@@ -49,50 +49,62 @@ enum Problem {
     },
 }
 
-/// Loads the graphs of a component from these files. What its packer says that it needs must be
-/// among them.
+/// The files of a component's graphs, by their names, and what is to run them.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// What runs them.
+    pub engine: Engine,
+    /// Where they are.
+    pub paths: BTreeMap<String, PathBuf>,
+}
+
+/// Loads the graphs of a component. What its packer says that it needs must be among them.
 ///
 /// # Errors
 /// A file cannot be read, is another than the one that was packed, or is no graph that this host can
 /// run within the limits of packing.
 pub fn load(
-    files: &BTreeMap<String, PathBuf>,
+    files: &Files,
     metadata: Option<&Metadata>,
     worker: &Worker,
 ) -> Result<Arc<Graphs>, GraphError> {
+    let Files { engine, paths } = files;
     let packed = metadata.and_then(|metadata| metadata.graph.as_ref());
-    let missing = packed.filter(|packed| !files.is_empty() && !files.contains_key(&packed.name));
+    let missing = packed.filter(|packed| !paths.is_empty() && !paths.contains_key(&packed.name));
     if let Some(missing) = missing {
         return Err(GraphError {
             name: missing.name.clone(),
             problem: Problem::Missing,
         });
     }
-    let mut graphs = Graphs::default();
-    for (name, path) in files {
+    let mut graphs = BTreeMap::new();
+    for (name, path) in paths {
         let packed = packed.filter(|packed| packed.name == *name);
-        let graph = load_one(path, packed, worker).map_err(|problem| GraphError {
+        let graph = read(path, packed).and_then(|file| load_one(*engine, &file, worker));
+        let graph = graph.map_err(|problem| GraphError {
             name: name.clone(),
             problem,
         })?;
         graphs.insert(name.clone(), graph);
     }
-    Ok(Arc::new(graphs))
+    Ok(Arc::new(Graphs::new(*engine, graphs)))
 }
 
-fn load_one(
-    path: &Path,
-    packed: Option<&metadata::Graph>,
-    worker: &Worker,
-) -> Result<Arc<dyn Graph>, Problem> {
+fn read(path: &Path, packed: Option<&metadata::Graph>) -> Result<Vec<u8>, Problem> {
     let file = Package::read(path)?;
     if let Some(packed) = packed {
         check_digest(path, &file, &packed.sha256)?;
     }
+    Ok(file)
+}
+
+fn load_one(engine: Engine, file: &[u8], worker: &Worker) -> Result<Arc<dyn Graph>, Problem> {
+    let refused = |error: LoadError| Problem::Refused(error.to_string());
+    native::prepare(engine).map_err(refused)?;
     worker
-        .run(&[JOB], &budget(&file), &[file.as_slice()])
+        .run(&[JOB, engine.name()], &budget(file), &[file])
         .map_err(explain)?;
-    native::load(&file).map_err(|error| Problem::Refused(error.to_string()))
+    native::load(engine, file).map_err(refused)
 }
 
 /// A model has its pipeline and its signature from one file; with another it would answer nonsense.
@@ -129,14 +141,6 @@ fn explain(error: WorkerError) -> Problem {
         }
         error => Problem::Worker(error),
     }
-}
-
-/// The job, in this process, which should be a worker.
-///
-/// # Errors
-/// What in the file is not ONNX, not supported or not consistent.
-pub fn try_load(file: &[u8]) -> Result<(), LoadError> {
-    native::load(file).map(|_| ())
 }
 
 /// Which of these imports are no business of graphs.

@@ -5,13 +5,38 @@
 //! them. Who may run what, and how much a run may take, is not known here.
 
 mod caught;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
 mod plan;
 mod tract;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use glovebox_protocol::{Signature, Tensor};
+
+/// What runs graphs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// tract, which is part of this program.
+    #[default]
+    #[value(name = "native")]
+    Tract,
+    /// ONNX Runtime, a library of the system.
+    #[value(name = "onnxruntime")]
+    OnnxRuntime,
+}
+
+impl Engine {
+    /// What it is called as a way to execute a model.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tract => "native",
+            Self::OnnxRuntime => "onnxruntime",
+        }
+    }
+}
 
 /// A graph that is ready to run.
 pub trait Graph: Send + Sync {
@@ -34,11 +59,11 @@ pub trait Run: Send {
     /// in bytes, as far as their sizes are known before.
     fn next_bytes(&self) -> u64;
 
-    /// Runs the next operator.
+    /// Runs the next operator. One that can be interrupted is, at `deadline`.
     ///
     /// # Errors
     /// The operator fails.
-    fn step(&mut self) -> Result<(), RunError>;
+    fn step(&mut self, deadline: Instant) -> Result<(), RunError>;
 
     /// What its tensors take now, in bytes.
     fn held_bytes(&self) -> u64;
@@ -75,46 +100,78 @@ pub enum RunError {
     Panicked(String),
 }
 
-/// The graphs of one component, by the names that its manifest gives them.
+/// The graphs of one component, by the names that its manifest gives them, and what runs them.
 #[derive(Default)]
-pub struct Graphs(BTreeMap<String, Arc<dyn Graph>>);
+pub struct Graphs {
+    engine: Engine,
+    by_name: BTreeMap<String, Arc<dyn Graph>>,
+}
 
 impl Graphs {
+    /// These graphs, which are of this engine.
+    pub fn new(engine: Engine, by_name: BTreeMap<String, Arc<dyn Graph>>) -> Self {
+        Self { engine, by_name }
+    }
+
     /// Whether the component has none: then it runs in the sandbox alone.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_name.is_empty()
     }
 
     /// Where its model is computed, in a word.
     pub fn execution(&self) -> &'static str {
         match self.is_empty() {
             true => "sandbox",
-            false => "native",
+            false => self.engine.name(),
         }
     }
 
     /// The graph of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Graph>> {
-        self.0.get(name)
-    }
-
-    /// Adds a graph; a name stands for one.
-    pub fn insert(&mut self, name: String, graph: Arc<dyn Graph>) {
-        self.0.insert(name, graph);
+        self.by_name.get(name)
     }
 
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.by_name.keys().map(String::as_str)
     }
 }
 
-/// Reads an ONNX file and makes it ready for tract. A file can make that take any time and any memory,
-/// or end the process: try it in a worker first.
+/// Makes an engine ready for a process that can open nothing any more.
+///
+/// # Errors
+/// This program was built without it, or its library is not there.
+pub fn prepare(engine: Engine) -> Result<(), LoadError> {
+    match engine {
+        Engine::Tract => Ok(()),
+        #[cfg(feature = "onnxruntime")]
+        Engine::OnnxRuntime => caught::caught(onnxruntime::prepare, LoadError::Panicked),
+        #[cfg(not(feature = "onnxruntime"))]
+        Engine::OnnxRuntime => Err(without_onnxruntime()),
+    }
+}
+
+/// Reads an ONNX file and makes it ready for an engine. A file can make that take any time and any
+/// memory, or end the process: try it in a worker first.
 ///
 /// # Errors
 /// What in the file is not ONNX, not supported or not consistent.
-pub fn load(file: &[u8]) -> Result<Arc<dyn Graph>, LoadError> {
-    let load = || tract::load(file).map_err(|error| LoadError::Refused(error.to_string()));
+pub fn load(engine: Engine, file: &[u8]) -> Result<Arc<dyn Graph>, LoadError> {
+    let load = || match engine {
+        Engine::Tract => tract::load(file).map_err(|error| LoadError::Refused(error.to_string())),
+        #[cfg(feature = "onnxruntime")]
+        Engine::OnnxRuntime => onnxruntime::load(file),
+        #[cfg(not(feature = "onnxruntime"))]
+        Engine::OnnxRuntime => Err(without_onnxruntime()),
+    };
     caught::caught(load, LoadError::Panicked)
+}
+
+#[cfg(not(feature = "onnxruntime"))]
+fn without_onnxruntime() -> LoadError {
+    LoadError::Refused(
+        "this glovebox is built without ONNX Runtime; build it with `cargo build --release --features \
+         onnxruntime`, or write execution = \"native\""
+            .into(),
+    )
 }

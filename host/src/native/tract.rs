@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use glovebox_onnx::{Graph as Loaded, LoadError, Parsed, from_tract, to_tract};
 use glovebox_protocol::{Signature, Tensor};
@@ -262,7 +263,7 @@ impl Run for TractRun {
         self.held.saturating_add(next)
     }
 
-    fn step(&mut self) -> Result<(), RunError> {
+    fn step(&mut self, _: Instant) -> Result<(), RunError> {
         let plan = Arc::clone(&self.plan);
         let Some(step) = plan.steps.get(self.done) else {
             return Ok(());

@@ -39,6 +39,8 @@ pub(super) struct Allowance {
     pub(super) memory: Arc<Account>,
     /// CPU time on all threads.
     pub(super) meter: Arc<Meter>,
+    /// The part of it that is not the guest's own code.
+    pub(super) native_meter: Arc<Meter>,
     pub(super) cpu: Duration,
     pub(super) deadline: Instant,
     pub(super) tenant: Tenant,
@@ -73,12 +75,12 @@ impl Allowance {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Stop> {
         let (sender, receiver) = oneshot::channel();
-        let meter = Arc::clone(&self.meter);
+        let meter = Arc::clone(&self.native_meter);
         let held = Arc::clone(self);
         let work = async move {
             let result = work.await;
             // The request goes on elsewhere before this slice has ended.
-            held.meter.book();
+            held.native_meter.book();
             result
         };
         self.meter.book();

@@ -72,6 +72,8 @@ pub struct Usage {
     pub guest: Duration,
     /// CPU time, instantiation and copies across the boundary included.
     pub cpu: Duration,
+    /// The part of it that graphs took outside of the sandbox.
+    pub native: Duration,
     /// The most memory that was in use.
     pub memory: Bytes,
     /// Instructions, if they are counted.
@@ -128,6 +130,7 @@ pub(super) struct Invocation {
     submitted: Instant,
     deadline: Instant,
     meter: Arc<Meter>,
+    native_meter: Arc<Meter>,
     memory: Arc<Account>,
     queue_nanos: AtomicU64,
     instantiate_nanos: AtomicU64,
@@ -142,12 +145,13 @@ pub(super) type Outcome<T> = oneshot::Receiver<Result<T, Fault>>;
 
 impl Invocation {
     pub(super) fn new(limits: Limits, deadline: Instant) -> Arc<Self> {
-        let memory = Account::new(limits.memory);
+        let (memory, meter) = (Account::new(limits.memory), Arc::default());
         Arc::new(Self {
             limits,
             submitted: Instant::now(),
             deadline,
-            meter: Arc::default(),
+            native_meter: Arc::new(Meter::part_of(&meter)),
+            meter,
             memory,
             queue_nanos: AtomicU64::default(),
             instantiate_nanos: AtomicU64::default(),
@@ -169,6 +173,7 @@ impl Invocation {
         let allowance = Arc::new(Allowance {
             memory: Arc::clone(&self.memory),
             meter: Arc::clone(&self.meter),
+            native_meter: Arc::clone(&self.native_meter),
             cpu: self.limits.cpu,
             deadline: self.deadline,
             tenant: tenant.clone(),
@@ -260,6 +265,7 @@ impl Invocation {
             instantiate: read(&self.instantiate_nanos),
             guest: read(&self.guest_nanos),
             cpu: read(&self.cpu_nanos).max(self.meter.spent()),
+            native: self.native_meter.spent(),
             memory: self.memory.high_water(),
             fuel: self.fuel.load(Relaxed),
         }

@@ -4,6 +4,7 @@
 //! is not billed; instantiation, lowering of inputs and lifting of outputs are.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -18,9 +19,19 @@ thread_local! {
 #[derive(Default)]
 pub(crate) struct Meter {
     spent_nanos: AtomicU64,
+    /// What this is a part of.
+    whole: Option<Arc<Meter>>,
 }
 
 impl Meter {
+    /// Counts a part of what another counts.
+    pub(crate) fn part_of(whole: &Arc<Meter>) -> Self {
+        Self {
+            spent_nanos: AtomicU64::default(),
+            whole: Some(Arc::clone(whole)),
+        }
+    }
+
     /// Runs one slice on this thread and returns its CPU time beside its result.
     pub(crate) fn slice<R>(&self, work: impl FnOnce() -> R) -> (R, Duration) {
         let start = thread_cpu_nanos();
@@ -34,9 +45,15 @@ impl Meter {
     pub(crate) fn book(&self) -> u64 {
         let now = thread_cpu_nanos();
         let since = SINCE.replace(now);
-        self.spent_nanos
-            .fetch_add(now.saturating_sub(since), Relaxed);
+        self.add(now.saturating_sub(since));
         now
+    }
+
+    fn add(&self, nanos: u64) {
+        self.spent_nanos.fetch_add(nanos, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add(nanos);
+        }
     }
 
     /// CPU time so far, asked from within a slice.

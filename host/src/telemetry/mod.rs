@@ -60,6 +60,7 @@ pub struct Metrics {
     instantiate: Histograms,
     guest: Histograms,
     cpu: Family<ModelLabel, Counter<f64, AtomicU64>>,
+    native: Family<ModelLabel, Counter<f64, AtomicU64>>,
     fuel: Family<ModelLabel, Counter>,
     memory: Family<ModelLabel, Gauge>,
     waiting: Family<ModelLabel, Gauge>,
@@ -119,6 +120,7 @@ impl Metrics {
             instantiate: histograms(),
             guest: histograms(),
             cpu: Family::default(),
+            native: Family::default(),
             fuel: Family::default(),
             memory: Family::default(),
             waiting: Family::default(),
@@ -152,6 +154,7 @@ impl Metrics {
             instantiate,
             guest,
             cpu,
+            native,
             fuel,
             memory,
             waiting,
@@ -196,6 +199,12 @@ impl Metrics {
             guest.clone(),
         );
         exposition.register_with_unit("guest_cpu", "CPU time of guests", seconds(), cpu.clone());
+        exposition.register_with_unit(
+            "native_cpu",
+            "The part of it that graphs took outside of the sandbox",
+            seconds(),
+            native.clone(),
+        );
         exposition.register(
             "guest_fuel",
             "Instructions of guests whose fuel is limited",
@@ -247,6 +256,7 @@ impl Metrics {
             let _ = histograms.get_or_create(label);
         }
         let _ = self.cpu.get_or_create(label);
+        let _ = self.native.get_or_create(label);
         let _ = self.fuel.get_or_create(label);
         let _ = self.memory.get_or_create(label);
     }
@@ -339,6 +349,8 @@ impl Metrics {
         observe(&self.guest, usage.guest);
         let cpu = usage.cpu.as_secs_f64();
         self.cpu.get_or_create(&label).inc_by(cpu);
+        let native = usage.native.as_secs_f64();
+        self.native.get_or_create(&label).inc_by(native);
         self.fuel.get_or_create(&label).inc_by(usage.fuel);
         let memory = i64::try_from(usage.memory.0).unwrap_or(i64::MAX);
         let high_water = self.memory.get_or_create(&label);

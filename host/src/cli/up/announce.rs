@@ -90,7 +90,8 @@ fn about_graphs(graphs: &Graphs) {
     if !graphs.is_empty() {
         let names: Vec<_> = graphs.names().collect();
         println!(
-            "  execution native, outside of the sandbox: graphs {}",
+            "  execution {}, outside of the sandbox: graphs {}",
+            graphs.execution(),
             text::escape(&names.join(", "))
         );
     }

@@ -262,7 +262,7 @@ impl<'a> Loading<'a> {
         let Some(glance) = Package::glance(&file, path)? else {
             return Ok(false);
         };
-        if !component.dependencies.is_empty() || !component.graphs.is_empty() {
+        if !component.dependencies.is_empty() || !component.graphs.paths.is_empty() {
             return Ok(false);
         }
         check_model(component, routes)?;

@@ -55,7 +55,7 @@ pub(super) async fn run(
     let mut since = Instant::now();
     while !run.is_done() {
         hold(&mut held, run.next_bytes())?;
-        run.step()?;
+        run.step(allowance.deadline)?;
         hold(&mut held, run.held_bytes())?;
         if since.elapsed() >= limits::TICK {
             allowance.check()?;
