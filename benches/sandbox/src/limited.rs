@@ -43,7 +43,10 @@ impl Limited {
         };
         let metadata = package.metadata.as_ref();
         let name = metadata.and_then(|metadata| Some(metadata.graph.as_ref()?.name.clone()));
-        let files = name.zip(graph.map(Path::to_owned)).into_iter().collect();
+        let files = graphs::Files {
+            paths: name.zip(graph.map(Path::to_owned)).into_iter().collect(),
+            ..Default::default()
+        };
         let graphs = graphs::load(&files, metadata, deployer.compiler.worker())?;
         let model = deployer.deploy("bench", &package, graphs, tenant, limits);
         let model = runtime.block_on(model)?;
