@@ -15,7 +15,7 @@ use crate::harness::files::{
 };
 use crate::harness::grpc::{Grpc, digits_raw, digits_typed, floats, pixels, status};
 use crate::harness::host::Host;
-use crate::harness::onnx::{Graph, Node};
+use crate::harness::onnx::{BOOL, Graph, INT16, Node};
 use crate::harness::probe::{HEAD, route};
 use crate::text;
 
@@ -403,17 +403,42 @@ fn examples_are_checked_before_anything_is_written() {
     assert_eq!(names_in(dir.path()), before);
 }
 
+/// Which of two numbers are none, and both as numbers of 16 bits.
+fn flags_and_short_numbers(outputs: &[(&str, u64)]) -> Vec<u8> {
+    let graph = Graph::new()
+        .input("x", &[1, 2])
+        .node(Node::new("IsNaN", "none", &["x"], &["is_none"]))
+        .node(Node::new("Cast", "cast", &["x"], &["short"]).int("to", INT16 as i64));
+    let outputs = outputs.iter();
+    let graph = outputs.fold(graph, |graph, (name, datatype)| {
+        graph.output_of(*datatype, name, &[1, 2])
+    });
+    graph.model()
+}
+
+#[test]
+fn flags_go_through_wasi_nn_as_bytes_and_are_flags_again() {
+    let dir = temporary();
+    let onnx = dir.path().join("flags.onnx");
+    fs::write(&onnx, flags_and_short_numbers(&[("is_none", BOOL)])).unwrap();
+    let twins = Twins::of(&onnx);
+    let request = json!({ "inputs": [
+        { "name": "x", "datatype": "FP32", "shape": [1, 2], "data": [-1, 2] },
+    ] });
+    let answer = twins.agree(|host| host.client().infer("flags", &request));
+    assert_eq!(answer["outputs"][0]["datatype"], "BOOL");
+    assert_eq!(answer["outputs"][0]["data"], json!([false, false]));
+}
+
 #[test]
 fn a_tensor_that_wasi_nn_lacks_is_named() {
     let dir = temporary();
-    let onnx = dir.path().join("not.onnx");
-    let node = Node::new("IsNaN", "none", &["x"], &["is_none"]);
-    let graph = Graph::new().input("x", &[1, 2]);
-    let graph = graph.output_bool("is_none", &[1, 2]).node(node);
-    fs::write(&onnx, graph.model()).unwrap();
+    let onnx = dir.path().join("short.onnx");
+    let both = [("is_none", BOOL), ("short", INT16)];
+    fs::write(&onnx, flags_and_short_numbers(&both)).unwrap();
     pack(&onnx, &[], &dir.path().join("in-sandbox.wasm")).success();
     let line = pack(&onnx, &["--native"], &dir.path().join("native.wasm")).refusal();
-    assert!(line.contains("\"is_none\" is BOOL"), "{line}");
+    assert!(line.contains("\"short\" is INT16"), "{line}");
 }
 
 /// The component of `guests/classify` with the digits, at `/classify/...`.

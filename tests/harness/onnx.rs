@@ -4,7 +4,8 @@
 pub(crate) const OPEN: i64 = -1;
 
 const FLOAT: u64 = 1;
-const BOOL: u64 = 9;
+pub(crate) const INT16: u64 = 5;
+pub(crate) const BOOL: u64 = 9;
 
 /// A graph in the making: the fields of a `GraphProto`.
 pub(crate) struct Graph(Message);
@@ -65,9 +66,9 @@ impl Graph {
         Self(self.0.message(12, value_info(name, shape)))
     }
 
-    /// An output of BOOL.
-    pub(crate) fn output_bool(self, name: &str, shape: &[i64]) -> Self {
-        Self(self.0.message(12, value_info_of(BOOL, name, shape)))
+    /// An output of another datatype, as ONNX numbers it.
+    pub(crate) fn output_of(self, datatype: u64, name: &str, shape: &[i64]) -> Self {
+        Self(self.0.message(12, value_info_of(datatype, name, shape)))
     }
 
     /// An initializer whose numbers are in the file.

@@ -1,6 +1,6 @@
 //! The graph, which the host has: tensors of the protocol through `wasi:nn`.
 
-use glovebox_protocol::{CallError, Datatype, Tensor};
+use glovebox_protocol::{CallError, Datatype, Tensor, TensorSpec};
 
 #[allow(unsafe_code, missing_docs, reason = "generated")]
 mod bindings {
@@ -29,41 +29,34 @@ impl Graph {
         context.map(Self).map_err(|error| explain(&error))
     }
 
-    /// Runs it; all of its outputs.
+    /// Runs it; the outputs that are wanted, in this order.
     ///
     /// # Errors
-    /// The host refuses the inputs, or fails.
-    pub(crate) fn compute(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, CallError> {
+    /// The host refuses the inputs, fails, or has another graph.
+    pub(crate) fn compute(
+        &self,
+        inputs: &[Tensor],
+        wanted: &[&TensorSpec],
+    ) -> Result<Vec<Tensor>, CallError> {
         let inputs = inputs.iter().map(lower).collect::<Result<_, _>>()?;
         let outputs = self.0.compute(inputs).map_err(|error| explain(&error))?;
-        outputs.into_iter().map(lift).collect()
+        wanted.iter().map(|spec| lift(&outputs, spec)).collect()
     }
 }
 
-/// What `wasi:nn` calls a datatype, if it has it.
+/// How a datatype is called in `wasi:nn`, where integers of the same width stand for others, bit by
+/// bit; strings and integers of 16 bits have no place there.
 pub(crate) fn tensor_type(datatype: Datatype) -> Option<TensorType> {
     Some(match datatype {
+        Datatype::Bool | Datatype::Uint8 | Datatype::Int8 => TensorType::U8,
+        Datatype::Int32 | Datatype::Uint32 => TensorType::I32,
+        Datatype::Int64 | Datatype::Uint64 => TensorType::I64,
         Datatype::Fp16 => TensorType::Fp16,
+        Datatype::Bf16 => TensorType::Bf16,
         Datatype::Fp32 => TensorType::Fp32,
         Datatype::Fp64 => TensorType::Fp64,
-        Datatype::Bf16 => TensorType::Bf16,
-        Datatype::Uint8 => TensorType::U8,
-        Datatype::Int32 => TensorType::I32,
-        Datatype::Int64 => TensorType::I64,
-        _ => return None,
+        Datatype::Uint16 | Datatype::Int16 | Datatype::Bytes => return None,
     })
-}
-
-fn datatype(tensor_type: TensorType) -> Datatype {
-    match tensor_type {
-        TensorType::Fp16 => Datatype::Fp16,
-        TensorType::Fp32 => Datatype::Fp32,
-        TensorType::Fp64 => Datatype::Fp64,
-        TensorType::Bf16 => Datatype::Bf16,
-        TensorType::U8 => Datatype::Uint8,
-        TensorType::I32 => Datatype::Int32,
-        TensorType::I64 => Datatype::Int64,
-    }
 }
 
 fn lower(tensor: &Tensor) -> Result<NamedTensor, CallError> {
@@ -80,10 +73,23 @@ fn lower(tensor: &Tensor) -> Result<NamedTensor, CallError> {
     Ok((name.clone(), lowered))
 }
 
-fn lift((name, tensor): NamedTensor) -> Result<Tensor, CallError> {
+/// Signature and graph are of one file, so that what does not fit is the host's mistake.
+fn lift(outputs: &[NamedTensor], spec: &TensorSpec) -> Result<Tensor, CallError> {
+    let name = &spec.name;
+    let other =
+        |what: String| CallError::Failed(format!("the host's graph: output {name:?} {what}"));
+    let found = outputs.iter().find(|(found, _)| found == name);
+    let (_, tensor) = found.ok_or_else(|| other("is missing".into()))?;
+    if tensor_type(spec.datatype) != Some(tensor.ty()) {
+        return Err(other(format!(
+            "is {:?}, not {}",
+            tensor.ty(),
+            spec.datatype
+        )));
+    }
     let shape: Vec<u64> = tensor.dimensions().into_iter().map(u64::from).collect();
-    let lifted = Tensor::new(name, datatype(tensor.ty()), shape, tensor.data());
-    lifted.map_err(|error| CallError::Failed(format!("the host's graph: {error}")))
+    Tensor::new(name.as_str(), spec.datatype, shape, tensor.data())
+        .map_err(|error| other(format!("is broken: {error}")))
 }
 
 /// Whose fault it is. Only inputs are the client's.

@@ -70,7 +70,7 @@ impl Loaded for Native {
             |spec: &&TensorSpec| request.outputs.is_empty() || request.outputs.contains(&spec.name);
         let wanted: Vec<_> = self.signature.outputs.iter().filter(is_wanted).collect();
         let graph = Graph::by_name(&self.about.name)?;
-        let compute = |inputs: &[Tensor]| pick(graph.compute(inputs)?, &wanted);
+        let compute = |inputs: &[Tensor]| graph.compute(inputs, &wanted);
         match &self.rows {
             Some(rows) => rows.run(&request.inputs, &wanted, compute),
             None => compute(&request.inputs),
@@ -99,17 +99,4 @@ fn check(spec: &TensorSpec) -> Result<(), Refusal> {
             spec.name, spec.datatype
         ))),
     }
-}
-
-/// The outputs that are wanted, in this order.
-fn pick(mut found: Vec<Tensor>, wanted: &[&TensorSpec]) -> Result<Vec<Tensor>, CallError> {
-    let mut pick = |name: &str| {
-        let at = found.iter().position(|tensor| tensor.name == name);
-        at.map(|at| found.swap_remove(at)).ok_or_else(|| {
-            CallError::Failed(format!(
-                "the host's graph has no output {name:?}; pack the model again"
-            ))
-        })
-    };
-    wanted.iter().map(|spec| pick(&spec.name)).collect()
 }
