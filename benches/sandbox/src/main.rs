@@ -54,10 +54,11 @@ fn load(arguments: &Arguments) -> Result<Box<dyn Engine>, Failure> {
     Ok(match arguments.engine {
         Name::TractWasm => Box::new(component::Plain::stock(&arguments.stock, model, inputs)?),
         Name::GloveboxBare => Box::new(component::Plain::packed(model, inputs)?),
-        Name::Glovebox => {
+        Name::Glovebox | Name::GloveboxNative => {
             let (command, cache) = (&arguments.glovebox, &arguments.cache);
             let deployer = limited::deployer(command, cache, arguments.cache_size)?;
-            Box::new(limited::Limited::load(model, inputs, &deployer)?)
+            let graph = arguments.graph.as_deref();
+            Box::new(limited::Limited::load(model, graph, inputs, &deployer)?)
         }
     })
 }

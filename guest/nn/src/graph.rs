@@ -13,19 +13,31 @@ mod bindings {
 
 use bindings::wasi::nn::errors::{Error, ErrorCode};
 use bindings::wasi::nn::graph::load_by_name;
-use bindings::wasi::nn::inference::NamedTensor;
+use bindings::wasi::nn::inference::{GraphExecutionContext, NamedTensor};
 use bindings::wasi::nn::tensor::{self as nn, TensorType};
 
-/// Runs the graph of this name; all of its outputs.
-///
-/// # Errors
-/// The host does not give this graph to this component, refuses the inputs, or fails.
-pub(crate) fn compute(name: &str, inputs: &[Tensor]) -> Result<Vec<Tensor>, CallError> {
-    let inputs = inputs.iter().map(lower).collect::<Result<_, _>>()?;
-    let context = load_by_name(name).and_then(|graph| graph.init_execution_context());
-    let outputs = context.and_then(|context| context.compute(inputs));
-    let outputs = outputs.map_err(|error| explain(&error))?;
-    outputs.into_iter().map(lift).collect()
+/// A graph, ready to run.
+pub(crate) struct Graph(GraphExecutionContext);
+
+impl Graph {
+    /// The graph of this name.
+    ///
+    /// # Errors
+    /// The host does not give it to this component.
+    pub(crate) fn by_name(name: &str) -> Result<Self, CallError> {
+        let context = load_by_name(name).and_then(|graph| graph.init_execution_context());
+        context.map(Self).map_err(|error| explain(&error))
+    }
+
+    /// Runs it; all of its outputs.
+    ///
+    /// # Errors
+    /// The host refuses the inputs, or fails.
+    pub(crate) fn compute(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, CallError> {
+        let inputs = inputs.iter().map(lower).collect::<Result<_, _>>()?;
+        let outputs = self.0.compute(inputs).map_err(|error| explain(&error))?;
+        outputs.into_iter().map(lift).collect()
+    }
 }
 
 /// What `wasi:nn` calls a datatype, if it has it.

@@ -2,17 +2,23 @@
 //! ask for, around a graph that is asked for by the model's name through `wasi:nn`. It holds no engine.
 
 mod graph;
+mod rows;
 
 use glovebox_image::Loaded;
 use glovebox_pipeline::{About, Answer, CallError, Pipeline};
 use glovebox_protocol::{InferRequest, Signature, Tensor, TensorSpec};
 use serde::Serialize;
 
+use graph::Graph;
+use rows::Rows;
+
 /// A pipeline, and what its graph is called with.
 struct Native {
     pipeline: Pipeline,
     about: About,
     signature: Signature,
+    /// How a model of texts is called.
+    rows: Option<Rows>,
 }
 
 /// Why there is none.
@@ -39,6 +45,9 @@ impl Loaded for Native {
         let pipeline = Pipeline::from_json(config, &inputs, &outputs).map_err(Refusal::Config)?;
         Ok(Self {
             about: pipeline.about(),
+            rows: pipeline
+                .lengths()
+                .and_then(|lengths| Rows::of(&inputs, lengths)),
             signature: Signature {
                 inputs,
                 outputs,
@@ -57,11 +66,15 @@ impl Loaded for Native {
     }
 
     fn infer(&self, request: &InferRequest) -> Result<Vec<Tensor>, CallError> {
-        let found = graph::compute(&self.about.name, &request.inputs)?;
-        let outputs = self.signature.outputs.iter().map(|spec| &spec.name);
-        let wanted =
-            outputs.filter(|name| request.outputs.is_empty() || request.outputs.contains(*name));
-        wanted.map(|name| output(&found, name)).collect()
+        let is_wanted =
+            |spec: &&TensorSpec| request.outputs.is_empty() || request.outputs.contains(&spec.name);
+        let wanted: Vec<_> = self.signature.outputs.iter().filter(is_wanted).collect();
+        let graph = Graph::by_name(&self.about.name)?;
+        let compute = |inputs: &[Tensor]| pick(graph.compute(inputs)?, &wanted);
+        match &self.rows {
+            Some(rows) => rows.run(&request.inputs, &wanted, compute),
+            None => compute(&request.inputs),
+        }
     }
 
     fn predict(&self, content_type: &str, body: &[u8]) -> Result<Answer, CallError> {
@@ -88,11 +101,15 @@ fn check(spec: &TensorSpec) -> Result<(), Refusal> {
     }
 }
 
-fn output(found: &[Tensor], name: &str) -> Result<Tensor, CallError> {
-    let output = found.iter().find(|tensor| tensor.name == name);
-    output.cloned().ok_or_else(|| {
-        CallError::Failed(format!(
-            "the host's graph has no output {name:?}; pack the model again"
-        ))
-    })
+/// The outputs that are wanted, in this order.
+fn pick(mut found: Vec<Tensor>, wanted: &[&TensorSpec]) -> Result<Vec<Tensor>, CallError> {
+    let mut pick = |name: &str| {
+        let at = found.iter().position(|tensor| tensor.name == name);
+        at.map(|at| found.swap_remove(at)).ok_or_else(|| {
+            CallError::Failed(format!(
+                "the host's graph has no output {name:?}; pack the model again"
+            ))
+        })
+    };
+    wanted.iter().map(|spec| pick(&spec.name)).collect()
 }
