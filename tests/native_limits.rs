@@ -2,6 +2,7 @@
 //! a graph does, it stays within what its request may use, and the neighbour is served.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -132,7 +133,15 @@ fn with_wine(lines: &str) -> Manifest {
 /// The line with which `up` refuses the greedy component.
 #[track_caller]
 fn refusal(lines: &str) -> String {
-    with_wine(lines).up().run().refusal()
+    refused(&with_wine(lines))
+}
+
+#[track_caller]
+fn refused(manifest: &Manifest) -> String {
+    // A taken port ends `up` also if nothing is refused.
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    manifest.up().option("--listen", address).run().refusal()
 }
 
 /// Two requests: each ends so, is counted so, and leaves nothing.
@@ -403,7 +412,7 @@ fn a_model_in_the_sandbox_has_no_use_for_graphs() {
         &model_dir("digits").join("digits.onnx"),
         &manifest.dir.path().join("digits.onnx"),
     );
-    let line = manifest.up().run().refusal();
+    let line = refused(&manifest);
     assert!(
         line.contains("remove execution") && line.contains("digits"),
         "{line}"

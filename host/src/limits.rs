@@ -20,9 +20,9 @@ pub const COMPUTE_NICE: i32 = 5;
 /// The same for the threads that run operators of graphs, which nobody can interrupt: a thread of a
 /// guest gets three times as much as one of them where both want the same core.
 pub const NATIVE_NICE: i32 = 10;
-/// Plans of one graph for inputs of different shapes, where there is none for all. Each may have the
-/// graph's weights once more.
-pub const GRAPH_PLANS: usize = 8;
+/// Plans of one graph for inputs of different shapes, where there is none for all: as many as a model
+/// of 512 tokens has lengths of rows, and some more. Each may have the graph's weights once more.
+pub const GRAPH_PLANS: usize = 16;
 
 /// What a byte of a body can become on the host: itself and its tensor. `1,` is an FP64 of 8 bytes.
 pub const BYTES_PER_BODY_BYTE: u64 = 1 + 4;

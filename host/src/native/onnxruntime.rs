@@ -233,38 +233,38 @@ fn numbers<const N: usize, T: PrimitiveTensorElementType + Debug + 'static>(
 }
 
 fn from_value(name: &str, value: &DynValue) -> Result<Tensor, RunError> {
-    let ValueType::Tensor { ty, .. } = value.dtype() else {
-        return Err(RunError::Failed(format!("output {name:?} is no tensor")));
+    let datatype = match value.dtype() {
+        ValueType::Tensor { ty, .. } => datatype(*ty),
+        _ => None,
     };
-    match datatype(*ty) {
-        Some(Datatype::Bool) => tensor(name, value, |truth: bool| [u8::from(truth)]),
-        Some(Datatype::Uint8) => tensor(name, value, u8::to_le_bytes),
-        Some(Datatype::Int8) => tensor(name, value, i8::to_le_bytes),
-        Some(Datatype::Int32) => tensor(name, value, i32::to_le_bytes),
-        Some(Datatype::Uint32) => tensor(name, value, u32::to_le_bytes),
-        Some(Datatype::Int64) => tensor(name, value, i64::to_le_bytes),
-        Some(Datatype::Uint64) => tensor(name, value, u64::to_le_bytes),
-        Some(Datatype::Fp32) => tensor(name, value, f32::to_le_bytes),
-        Some(Datatype::Fp64) => tensor(name, value, f64::to_le_bytes),
-        _ => Err(RunError::Failed(format!("output {name:?} is of {ty:?}"))),
-    }
+    let datatype = datatype
+        .ok_or_else(|| RunError::Failed(format!("output {name:?} is of {}", value.dtype())))?;
+    let (shape, data) = match datatype {
+        Datatype::Bool => bytes(value, |truth: bool| [u8::from(truth)]),
+        Datatype::Uint8 => bytes(value, u8::to_le_bytes),
+        Datatype::Int8 => bytes(value, i8::to_le_bytes),
+        Datatype::Int32 => bytes(value, i32::to_le_bytes),
+        Datatype::Uint32 => bytes(value, u32::to_le_bytes),
+        Datatype::Int64 => bytes(value, i64::to_le_bytes),
+        Datatype::Uint64 => bytes(value, u64::to_le_bytes),
+        Datatype::Fp64 => bytes(value, f64::to_le_bytes),
+        _ => bytes(value, f32::to_le_bytes),
+    }?;
+    Ok(Tensor {
+        name: name.to_owned(),
+        datatype,
+        shape,
+        data,
+    })
 }
 
-fn tensor<const N: usize, T: PrimitiveTensorElementType + Copy>(
-    name: &str,
+fn bytes<const N: usize, T: PrimitiveTensorElementType + Copy>(
     value: &DynValue,
     write: impl Fn(T) -> [u8; N],
-) -> Result<Tensor, RunError> {
-    let (shape, numbers) = value
-        .try_extract_tensor::<T>()
-        .map_err(|error| failed(&error))?;
-    let datatype = datatype(T::into_tensor_element_type());
+) -> Result<(Vec<u64>, Vec<u8>), RunError> {
+    let numbers = value.try_extract_tensor::<T>();
+    let (shape, numbers) = numbers.map_err(|error| failed(&error))?;
     let data = numbers.iter().flat_map(|number| write(*number));
-    let tensor = Tensor {
-        name: name.to_owned(),
-        datatype: datatype.unwrap_or(Datatype::Uint8),
-        shape: shape.iter().map(|size| *size as u64).collect(),
-        data: data.collect(),
-    };
-    Ok(tensor)
+    let shape = shape.iter().map(|size| *size as u64);
+    Ok((shape.collect(), data.collect()))
 }

@@ -49,9 +49,10 @@ pub(super) async fn run(
     allowance: Arc<Allowance>,
 ) -> Result<Vec<Output>, Failure> {
     let mut held = Charge::new(&allowance.memory);
-    hold(&mut held, bytes(&inputs.tensors))?;
-    let mut run = graph.begin(&inputs.tensors)?;
-    drop(inputs);
+    let Inputs { tensors, charges } = inputs;
+    hold(&mut held, bytes(&tensors))?;
+    let mut run = graph.begin(&tensors)?;
+    drop((tensors, charges));
     let mut since = Instant::now();
     while !run.is_done() {
         hold(&mut held, run.next_bytes())?;

@@ -1,4 +1,5 @@
 //! What one instance has of `wasi:nn`: its graphs, its tensors, its errors.
+#![allow(unreachable_pub, reason = "what is generated exports the resources")]
 
 use std::sync::Arc;
 
