@@ -177,8 +177,11 @@ fn the_cpu_limit_stops_a_run_between_two_operators() {
     let host = served("cpu = \"200ms\"\nmemory = \"256MiB\"");
     fails(&host, "/greedy/compute/products/1024", 504, "cpu_limit");
     // A few operators beyond the limit at most, of the two hundred.
-    let billed = billed(&host.client());
+    let client = host.client();
+    let billed = billed(&client);
     assert!((0.4..2.0).contains(&billed), "{billed} s for two requests");
+    let native = client.metric("glovebox_native_cpu_seconds_total{model=\"greedy\"}");
+    assert!((0.3..=billed).contains(&native), "{native} of {billed} s");
 }
 
 #[test]
