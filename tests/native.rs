@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::thread;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -282,6 +284,31 @@ fn wrong_requests_are_refused_as_in_the_sandbox() {
     }
     twins.refuse(|host| host.client().predict("digits", "text/plain", b"7"));
     twins.refuse(|host| host.client().predict("digits", "image/png", b"none"));
+}
+
+#[test]
+fn requests_that_are_put_together_have_each_their_own_answer() {
+    let packed = Packed::of(&bundled("digits"));
+    let together = "batch = { max = 8, delay = \"500ms\" }\n";
+    let lines = [together, &packed.allowed()].concat();
+    let host = packed.manifest(&lines).up().serve();
+    let (client, cases) = (host.client(), expected("digits"));
+    let start = Barrier::new(8);
+    let ask = |case: &Value| {
+        let (shape, data) = (&case["shape"], &case["data"]);
+        let input = json!({ "name": "image", "datatype": "FP32", "shape": shape, "data": data });
+        start.wait();
+        client.infer("digits", &json!({ "inputs": [input] })).ok()
+    };
+    thread::scope(|scope| {
+        let ask = &ask;
+        for case in cases.iter().take(8) {
+            scope.spawn(move || assert_same(&ask(case)["outputs"][0]["data"], &case["scores"]));
+        }
+    });
+    let stats = client.get("/v2/models/digits/stats").ok()["model_stats"][0].clone();
+    assert_eq!(stats["inference_count"], 8);
+    assert!(stats["execution_count"].as_u64().unwrap() < 8, "{stats}");
 }
 
 #[test]
