@@ -91,6 +91,11 @@ fn zero() -> Vec<u8> {
 /// The greedy component with these lines in its table and all the graphs above, at `/greedy/...`; and
 /// the wines.
 fn served(limits: &str) -> Host {
+    served_by("native", limits)
+}
+
+/// The same by another engine.
+fn served_by(engine: &str, limits: &str) -> Host {
     let (dir, files) = (
         temporary(),
         [
@@ -108,7 +113,7 @@ fn served(limits: &str) -> Host {
         graphs += &format!("{name} = {file:?}, ");
     }
     let graphs = graphs.trim_end_matches(", ");
-    let lines = format!("execution = \"native\"\ngraphs = {{ {graphs} }}\n{limits}");
+    let lines = format!("execution = {engine:?}\ngraphs = {{ {graphs} }}\n{limits}");
     with_wine(&lines).up().serve()
 }
 
@@ -439,4 +444,38 @@ fn it_is_said_where_a_model_is_computed() {
         "{}",
         host.announcement
     );
+}
+
+#[cfg(not(feature = "onnxruntime"))]
+#[test]
+fn an_engine_that_is_not_built_in_is_refused_with_how_to_get_it() {
+    let dir = temporary();
+    let file = dir.path().join("sums.onnx");
+    fs::write(&file, sums()).unwrap();
+    let line = refusal(&format!(
+        "execution = \"onnxruntime\"\ngraphs = {{ sums = {file:?} }}"
+    ));
+    assert!(line.contains("--features onnxruntime"), "{line}");
+}
+
+#[cfg(feature = "onnxruntime")]
+#[test]
+fn onnx_runtime_runs_graphs_within_the_same_limits() {
+    let host = served_by(
+        "onnxruntime",
+        "cpu = \"1h\"\ntimeout = \"500ms\"\nmemory = \"256MiB\"",
+    );
+    let client = host.client();
+    let info = "glovebox_model_info{model=\"greedy\",execution=\"onnxruntime\"}";
+    assert_eq!(client.metric(info), 1.0);
+    fails(&host, "/greedy/compute/products/1024", 504, "timeout");
+    let before = billed(&client);
+    assert_serves(&client);
+    assert!(billed(&client) - before < 0.3, "it went on");
+    for verb in ["half", "whole", "unnamed", "nothing"] {
+        let answer = client.get(&format!("/greedy/{verb}/sums/2"));
+        assert_eq!(text(&answer), "ErrorCode::InvalidArgument", "{verb}");
+    }
+    check(&client.get("/greedy/tensors/none/256"), 502, "memory_limit");
+    assert_serves(&client);
 }
