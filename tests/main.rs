@@ -33,6 +33,8 @@ mod manifest;
 mod memory;
 mod messages;
 mod metrics;
+mod native;
+mod native_limits;
 mod numbers;
 mod on_demand;
 mod outbound;

@@ -4,7 +4,9 @@
 pub(crate) const OPEN: i64 = -1;
 
 const FLOAT: u64 = 1;
+pub(crate) const INT16: u64 = 5;
 const INT64: u64 = 7;
+pub(crate) const BOOL: u64 = 9;
 
 /// A graph in the making: the fields of a `GraphProto`.
 pub(crate) struct Graph(Message);
@@ -68,6 +70,11 @@ impl Graph {
 
     pub(crate) fn output(self, name: &str, shape: &[i64]) -> Self {
         Self(self.0.message(12, value_info(name, FLOAT, shape)))
+    }
+
+    /// An output of another datatype, as ONNX numbers it.
+    pub(crate) fn output_of(self, datatype: u64, name: &str, shape: &[i64]) -> Self {
+        Self(self.0.message(12, value_info(name, datatype, shape)))
     }
 
     /// An initializer whose numbers are in the file.

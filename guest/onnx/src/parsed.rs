@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use glovebox_protocol::TensorSpec;
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
@@ -16,6 +17,7 @@ use crate::misread::opset;
 use crate::ml::{self, ClassNames, take_off_maps};
 use crate::ops;
 use crate::refused::{check_data, check_datatypes, check_inputs, check_operators, check_training};
+use crate::tensor::datatype;
 
 /// A model that is read, and not yet prepared for inputs of any size.
 pub struct Parsed {
@@ -95,6 +97,33 @@ impl Parsed {
             Ok([size(0), size(1)])
         });
         sizes.collect()
+    }
+
+    /// What it takes, as it declares it; an open dimension is -1.
+    ///
+    /// # Errors
+    /// An input declares no datatype or no shape, or a datatype that the protocol lacks.
+    pub fn inputs(&self) -> Result<Vec<TensorSpec>, LoadError> {
+        let inputs = self.input_names.iter().enumerate();
+        let specs = inputs.map(|(index, name)| {
+            let fact = self.model.input_fact(index)?;
+            let datatype = fact.datum_type.concretize().and_then(datatype);
+            let rank = fact.shape.rank().concretize();
+            let (Some(datatype), Some(rank)) = (datatype, rank) else {
+                return Err(LoadError::Model(format!(
+                    "input {name:?} declares no datatype or no shape"
+                )));
+            };
+            let size = |axis| fact.shape.dim(axis)?.concretize()?.to_i64().ok();
+            Ok(TensorSpec {
+                name: name.clone(),
+                datatype,
+                shape: (0..rank as usize)
+                    .map(|axis| size(axis).unwrap_or(-1))
+                    .collect(),
+            })
+        });
+        specs.collect()
     }
 
     /// The graph for one row of so many tokens.

@@ -1,11 +1,11 @@
 //! What `model.toml` says to a guest.
 
+use glovebox_image::while_doing;
 use glovebox_pipeline::{About, CallError, Lengths, Pipeline};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::model::Model;
-use crate::note;
 
 /// What `model.toml` says. The packer has read the files that it names: the labels of `[output]` are
 /// a list.
@@ -77,6 +77,6 @@ fn probe(pipeline: &Pipeline, model: &Model) -> Result<(), String> {
         return Ok(());
     };
     let about = format!("the model fails on {}", probe.about);
-    let run = note::while_doing(&about, || model.run(probe.tensors));
+    let run = while_doing(&about, || model.run(probe.tensors));
     run.map(drop).map_err(|error| format!("{about}: {error}"))
 }

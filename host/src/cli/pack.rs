@@ -32,6 +32,10 @@ pub(super) struct Pack {
     /// The code around the model, built with the crate glovebox-guest [default: what model.toml asks for]
     #[arg(long, value_name = "WASM")]
     guest: Option<PathBuf>,
+    /// Leave the graph out, for the host to run it outside of the sandbox; serving it needs the
+    /// operator's consent, and the model's file
+    #[arg(long, conflicts_with_all = ["guest", "http", "profile"])]
+    native: bool,
     /// The component to write [default: the model's file with the extension .wasm]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -67,6 +71,7 @@ impl Pack {
         let start = Instant::now();
         let guest = match &self.guest {
             Some(file) => guest(file)?,
+            None if self.native => Guest::native(),
             None => Guest::standard(),
         };
         let config = ModelConfig::find(&self.model, self.config.as_deref())?;
@@ -91,6 +96,8 @@ struct Made {
     component: Vec<u8>,
     image: Bytes,
     signature: Signature,
+    /// The file of the graph, if the component does not hold it.
+    graph: Option<PathBuf>,
     edge: Option<EdgeReport>,
 }
 
@@ -107,6 +114,7 @@ impl Made {
             component,
             image: packed.image,
             signature: packed.signature,
+            graph: arguments.native.then(|| arguments.model.clone()),
             edge: None,
         })
     }
@@ -131,7 +139,7 @@ impl Made {
         json!({
             "name": self.config.name, "output": self.output, "bytes": self.component.len(),
             "image_bytes": self.image.0, "examples": self.config.examples.len(),
-            "signature": self.signature, "edge": self.edge,
+            "signature": self.signature, "graph": self.graph, "edge": self.edge,
         })
     }
 
@@ -148,8 +156,21 @@ impl Made {
             self.image,
             time.as_secs_f32()
         );
-        packed + &self.edge.as_ref().map(edge_text).unwrap_or_default()
+        let edge = self.edge.as_ref().map(edge_text);
+        let graph = self.graph.as_ref();
+        let graph = graph.map(|file| graph_text(&self.config.name, file));
+        packed + &edge.or(graph).unwrap_or_default()
     }
+}
+
+/// What an operator writes to let the host run a graph.
+fn graph_text(name: &str, file: &Path) -> String {
+    // Texts are written alike in JSON and TOML.
+    let (name, file) = (json!(name), json!(file.to_string_lossy()));
+    format!(
+        "its graph runs outside of the sandbox, if spin.toml says so (paths are relative to it):\n\n\
+         [component.<id>.tool.glovebox]\nexecution = \"native\"\ngraphs = {{ {name} = {file} }}\n"
+    )
 }
 
 fn edge_text(report: &EdgeReport) -> String {
