@@ -4,6 +4,7 @@
 pub(crate) const OPEN: i64 = -1;
 
 const FLOAT: u64 = 1;
+const UINT8: u64 = 2;
 
 /// A graph in the making: the fields of a `GraphProto`.
 pub(crate) struct Graph(Message);
@@ -57,11 +58,16 @@ impl Graph {
     }
 
     pub(crate) fn input(self, name: &str, shape: &[i64]) -> Self {
-        Self(self.0.message(11, value_info(name, shape)))
+        Self(self.0.message(11, value_info(name, FLOAT, shape)))
+    }
+
+    /// An input of UINT8.
+    pub(crate) fn bytes(self, name: &str, shape: &[i64]) -> Self {
+        Self(self.0.message(11, value_info(name, UINT8, shape)))
     }
 
     pub(crate) fn output(self, name: &str, shape: &[i64]) -> Self {
-        Self(self.0.message(12, value_info(name, shape)))
+        Self(self.0.message(12, value_info(name, FLOAT, shape)))
     }
 
     /// An initializer whose numbers are in the file.
@@ -153,7 +159,7 @@ fn tensor(name: &str, dims: &[u64]) -> Message {
         .fold(tensor, |tensor, size| tensor.int(1, *size))
 }
 
-fn value_info(name: &str, shape: &[i64]) -> Message {
+fn value_info(name: &str, datatype: u64, shape: &[i64]) -> Message {
     let dimension = |size: i64| match size {
         OPEN => Message::default().text(2, "N"),
         size => Message::default().int(1, size as u64),
@@ -161,7 +167,7 @@ fn value_info(name: &str, shape: &[i64]) -> Message {
     let shape = shape.iter().fold(Message::default(), |shape, size| {
         shape.message(1, dimension(*size))
     });
-    let tensor = Message::default().int(1, FLOAT).message(2, shape);
+    let tensor = Message::default().int(1, datatype).message(2, shape);
     Message::default()
         .text(1, name)
         .message(2, Message::default().message(1, tensor))

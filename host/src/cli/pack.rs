@@ -16,6 +16,7 @@ use super::Failure;
 use crate::limits::{self, Bytes, Limits};
 use crate::model::Deployer;
 use crate::model::compose::with_front;
+use crate::pack::assume::Assumption;
 use crate::pack::config::ModelConfig;
 use crate::pack::edge::{self, EdgeReport};
 use crate::pack::guest::Guest;
@@ -35,12 +36,8 @@ pub(super) struct Pack {
     /// The component to write [default: the model's file with the extension .wasm]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Memory that loading may use
-    #[arg(long, value_name = "SIZE", default_value = "4095MiB", value_parser = memory)]
-    memory: Bytes,
-    /// CPU time that loading may use
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
-    cpu: Duration,
+    #[command(flatten)]
+    loading: Loading,
     /// Put an HTTP front before the model: one component for Spin, wasmtime serve and Glovebox
     #[arg(long)]
     http: bool,
@@ -52,6 +49,26 @@ pub(super) struct Pack {
     json: bool,
 }
 
+/// What loading a model may use.
+#[derive(Args)]
+pub(super) struct Loading {
+    /// Memory that loading may use
+    #[arg(long, value_name = "SIZE", default_value = "4095MiB", value_parser = memory)]
+    memory: Bytes,
+    /// CPU time that loading may use
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    cpu: Duration,
+}
+
+impl Loading {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            memory: self.memory,
+            ..Limits::generous(self.cpu)
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Profile {
     /// Edge platforms: a component of 50 MiB, 128 MiB of memory
@@ -60,16 +77,13 @@ enum Profile {
 
 impl Pack {
     pub(super) async fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
-        let limits = Limits {
-            memory: self.memory,
-            ..Limits::generous(self.cpu)
-        };
         let start = Instant::now();
         let guest = match &self.guest {
             Some(file) => guest(file)?,
             None => Guest::standard(),
         };
         let config = ModelConfig::find(&self.model, self.config.as_deref())?;
+        let limits = self.loading.limits();
         let packed = pack(deployer, &self.model, &config, &guest, limits).await?;
         let mut made = Made::new(&self, config, packed)?;
         if self.profile == Some(Profile::Edge) {
@@ -91,6 +105,7 @@ struct Made {
     component: Vec<u8>,
     image: Bytes,
     signature: Signature,
+    assumed: Vec<Assumption>,
     edge: Option<EdgeReport>,
 }
 
@@ -107,6 +122,7 @@ impl Made {
             component,
             image: packed.image,
             signature: packed.signature,
+            assumed: packed.assumed,
             edge: None,
         })
     }
@@ -131,7 +147,7 @@ impl Made {
         json!({
             "name": self.config.name, "output": self.output, "bytes": self.component.len(),
             "image_bytes": self.image.0, "examples": self.config.examples.len(),
-            "signature": self.signature, "edge": self.edge,
+            "signature": self.signature, "assumed": self.assumed, "edge": self.edge,
         })
     }
 
@@ -148,7 +164,10 @@ impl Made {
             self.image,
             time.as_secs_f32()
         );
-        packed + &self.edge.as_ref().map(edge_text).unwrap_or_default()
+        let assumed = self.assumed.iter();
+        let assumed = assumed.map(|assumption| format!("assumed: {assumption}\n"));
+        let edge = self.edge.as_ref().map(edge_text).unwrap_or_default();
+        assumed.collect::<String>() + &packed + &edge
     }
 }
 
@@ -178,15 +197,20 @@ pub(super) async fn pack(
     limits: Limits,
 ) -> Result<Packed, Failure> {
     let onnx = read(model)?;
-    let packer = Packer {
-        sandbox: Arc::clone(&deployer.sandbox),
-        compiler: Arc::clone(&deployer.compiler),
-        limits,
-    };
+    let packer = packer(deployer, limits);
     let spinner = spinner(format!("packing {}", config.name));
     let packed = packer.pack(&onnx, config, guest).await;
     spinner.finish_and_clear();
     Ok(packed.map_err(|error| format!("{}: {error}", model.display()))?)
+}
+
+/// What loads models within these limits.
+pub(super) fn packer(deployer: &Deployer, limits: Limits) -> Packer {
+    Packer {
+        sandbox: Arc::clone(&deployer.sandbox),
+        compiler: Arc::clone(&deployer.compiler),
+        limits,
+    }
 }
 
 fn guest(file: &Path) -> Result<Guest, Failure> {
@@ -195,7 +219,7 @@ fn guest(file: &Path) -> Result<Guest, Failure> {
         .map_err(|error| format!("{}: {}", file.display(), text::escape(&error.to_string())))?)
 }
 
-fn read(model: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(model: &Path) -> Result<Vec<u8>, Failure> {
     let fail = |error| format!("cannot read {}: {error}", model.display());
     let size = fs::metadata(model).map_err(fail)?.len();
     if size > limits::ARTIFACT_BYTES {

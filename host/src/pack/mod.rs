@@ -2,26 +2,30 @@
 //!
 //! 1. [`config`] reads `model.toml`.
 //! 2. A worker ([`job`]) loads the model inside the sandbox and takes the memory that this leaves
-//!    ([`loader`]).
+//!    ([`loader`]). What `model.toml` leaves out, [`assume`] finds in the signature that it shows.
 //! 3. [`image`] makes a module of that memory; [`assemble`] puts it before the code of the [`guest`].
 //! 4. [`examples`] asks the finished component for the answers that it must know.
 //!
 //! This module never looks into the ONNX file: to the host, a model is bytes.
 
 mod assemble;
+pub mod assume;
 pub mod config;
+pub mod draft;
 pub mod edge;
 mod examples;
 pub mod guest;
 mod image;
 pub mod job;
 mod loader;
+mod schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_protocol::Signature;
+use serde_json::Value;
 
 use crate::compile::{CompileError, Compiler};
 use crate::limits::{Bytes, Limits};
@@ -31,6 +35,7 @@ use crate::model::runtime;
 use crate::sandbox::Sandbox;
 use crate::sandbox::engine::Metering;
 use crate::worker::WorkerError;
+use assume::Assumption;
 use config::ModelConfig;
 use guest::{Guest, Origin};
 use loader::Loaded;
@@ -55,6 +60,8 @@ pub struct Packed {
     pub image: Bytes,
     /// How many examples were answered right.
     pub examples: usize,
+    /// What `model.toml` leaves out, and was taken for granted.
+    pub assumed: Vec<Assumption>,
 }
 
 /// Why a model is not packed.
@@ -131,7 +138,7 @@ impl Packer {
         config: &ModelConfig,
         guest: &Guest,
     ) -> Result<Packed, PackError> {
-        let loaded = self.load(onnx, config, guest)?;
+        let (loaded, assumed) = self.load(onnx, config, guest)?;
         let metadata = metadata(onnx, config, guest, loaded.signature.clone());
         let image = image::module(&loaded.memory, loaded.heap_bytes);
         let bytes = assemble::component(&metadata, &image, guest);
@@ -141,19 +148,74 @@ impl Packer {
             signature: loaded.signature,
             image,
             examples: config.examples.len(),
+            assumed,
         };
         examples::check(self, &packed, &config.examples).await?;
         Ok(packed)
     }
 
-    fn load(&self, onnx: &[u8], config: &ModelConfig, guest: &Guest) -> Result<Loaded, PackError> {
+    /// The tensors of a model, of whose configuration nothing but a tokenizer may be known.
+    ///
+    /// # Errors
+    /// The model does not load within the limits.
+    pub fn signature(&self, onnx: &[u8], config: &ModelConfig) -> Result<Signature, PackError> {
+        let load = |pipeline| self.load_with(onnx, &Guest::standard(), pipeline);
+        let (sketch, written) = (config.sketch(), config.pipeline(&[]));
+        let is_all = sketch == written;
+        let loaded = match load(sketch) {
+            Err(_) if !is_all => load(written),
+            loaded => loaded,
+        };
+        Ok(loaded?.signature)
+    }
+
+    /// Loads the model with what is written, and with what follows from its signature if it loads with
+    /// that, too.
+    fn load(
+        &self,
+        onnx: &[u8],
+        config: &ModelConfig,
+        guest: &Guest,
+    ) -> Result<(Loaded, Vec<Assumption>), PackError> {
+        let load = |pipeline| self.load_with(onnx, guest, pipeline);
+        let written = config.pipeline(&[]);
+        if guest.origin == Origin::Others || assume::is_complete(config) {
+            return Ok((load(written)?, Vec::new()));
+        }
+        let sketch = config.sketch();
+        let is_all = sketch == written;
+        let sketched = load(sketch);
+        let signature = sketched.as_ref().ok().map(|loaded| &loaded.signature);
+        let assumed = signature.map(|signature| assume::certain(signature, config));
+        let mut unfit = None;
+        if let Some(assumed) = assumed.filter(|assumed| !assumed.is_empty()) {
+            match load(config.pipeline(&assumed)) {
+                Ok(loaded) => return Ok((loaded, assumed)),
+                Err(error) => unfit = Some(error),
+            }
+        }
+        let loaded = match is_all {
+            true => sketched,
+            false => load(written),
+        };
+        match (loaded, unfit) {
+            (Ok(loaded), unfit) => {
+                if let Some(reason) = unfit {
+                    tracing::warn!(%reason, "nothing was assumed: the model does not load with it");
+                }
+                Ok((loaded, Vec::new()))
+            }
+            (Err(error), unfit) => Err(unfit.unwrap_or(error)),
+        }
+    }
+
+    fn load_with(&self, onnx: &[u8], guest: &Guest, pipeline: Value) -> Result<Loaded, PackError> {
         // The worker finds it in the cache.
         match guest.origin {
             Origin::Host => self.compiler.runtime(Metering::Epochs)?,
             Origin::Others => self.compiler.guest(&guest.code)?,
         };
-        let (compiler, pipeline) = (&self.compiler, config.pipeline());
-        let loaded = job::load(compiler, guest, onnx, pipeline, &self.limits);
+        let loaded = job::load(&self.compiler, guest, onnx, pipeline, &self.limits);
         loaded.map_err(|error| match guest.origin {
             Origin::Host => error,
             Origin::Others => error.of_others(),

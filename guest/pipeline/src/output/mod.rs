@@ -15,17 +15,22 @@ use crate::CallError;
 use crate::input::Origin;
 
 /// How tensors become an answer.
-#[derive(Default, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Output {
     /// All outputs, as the protocol writes tensors.
-    #[default]
-    Tensors,
+    Tensors {},
     Classification(classification::Classification),
     Embedding(embedding::Embedding),
     TokenClassification(entities::TokenClassification),
     Detection(detection::Detection),
     Segmentation(segmentation::Segmentation),
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self::Tensors {}
+    }
 }
 
 /// An answer, as a client gets it.
@@ -56,7 +61,7 @@ impl Output {
     /// Whether the configuration fits the model's outputs.
     pub(crate) fn check(&self, outputs: &[TensorSpec]) -> Result<(), String> {
         match self {
-            Self::Tensors => Ok(()),
+            Self::Tensors {} => Ok(()),
             Self::Classification(classification) => classification.check(outputs),
             Self::Embedding(embedding) => embedding.check(outputs),
             Self::TokenClassification(entities) => entities.check(outputs),
@@ -73,7 +78,7 @@ impl Output {
     /// The outputs that an answer needs; none means all.
     pub(crate) fn wanted(&self) -> Vec<String> {
         match self {
-            Self::Tensors => Vec::new(),
+            Self::Tensors {} => Vec::new(),
             Self::Classification(classification) => classification.wanted(),
             Self::Embedding(embedding) => embedding.wanted(),
             Self::TokenClassification(entities) => entities.wanted(),
@@ -94,7 +99,7 @@ impl Output {
         outputs: &[Tensor],
     ) -> Option<Result<Answer, CallError>> {
         let json = match (self, origin) {
-            (Self::Tensors, _) => return None,
+            (Self::Tensors {}, _) => return None,
             (Self::Classification(classification), _) => classification.answer(origin, outputs),
             (Self::Embedding(embedding), _) => embedding.answer(origin, outputs),
             (Self::TokenClassification(entities), _) => entities.answer(origin, outputs),
