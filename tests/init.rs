@@ -181,7 +181,7 @@ fn a_draft_that_does_not_pack_as_it_is_says_why() {
     let draft = fs::read_to_string(&file).unwrap();
     fs::write(
         &file,
-        draft.replace("# max_tokens = 256", "max_tokens = 64"),
+        draft.replace("# max_tokens = 256", "max_tokens = 24"),
     )
     .unwrap();
     pack(&dir).run().success();
@@ -328,7 +328,7 @@ fn names_in_a_model_stay_within_their_comments_and_strings() {
         let graph = Graph::new()
             .input(&name, &[OPEN, 3])
             .output(&output, &[OPEN, 3]);
-        let same = Node::new("Identity", &name, &[&name], &[&output]);
+        let same = Node::new("Identity", "same", &[&name], &[&output]);
         let dir = folder(&graph.node(same).model());
         let said = init(&dir).run().success();
         assert!(said.lines().count() <= 6, "{said}");

@@ -23,7 +23,7 @@ pub fn model_toml(
     let mut parts = vec![heading(signature)];
     for (key, about) in draft.schema.top() {
         parts.push(match key.as_str() {
-            "name" => entry(key, &about.description, &Value::from(name)),
+            "name" => comment(&about.description) + &line(key, &Value::from(name)),
             "input" => draft.table(Table::Input, about),
             "output" => draft.table(Table::Output, about),
             "example" => draft.example(about),
@@ -115,13 +115,12 @@ fn guessed(about: &Key, assumption: &Assumption) -> String {
         true => format!("So it is, since {since}."),
         false => format!("A GUESS, CHANGE IT where it is wrong: {since}."),
     };
-    let about = format!("{} {reason}", about.description);
-    entry(assumption.key, &about, &assumption.value)
+    let (key, value) = (assumption.key, &assumption.value);
+    comment(&about.description) + &comment(&reason) + &line(key, value)
 }
 
-/// A key with what it is about.
-fn entry(key: &str, about: &str, value: &Value) -> String {
-    format!("{}{key} = {}\n", comment(about), toml(value))
+fn line(key: &str, value: &Value) -> String {
+    format!("{key} = {}\n", toml(value))
 }
 
 /// A key that need not be there, with a value that it could have.

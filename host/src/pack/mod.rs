@@ -185,27 +185,22 @@ impl Packer {
         let sketch = config.sketch();
         let is_all = sketch == written;
         let sketched = load(sketch);
-        let signature = sketched.as_ref().ok().map(|loaded| &loaded.signature);
-        let assumed = signature.map(|signature| assume::certain(signature, config));
-        let mut unfit = None;
-        if let Some(assumed) = assumed.filter(|assumed| !assumed.is_empty()) {
-            match load(config.pipeline(&assumed)) {
-                Ok(loaded) => return Ok((loaded, assumed)),
-                Err(error) => unfit = Some(error),
-            }
-        }
-        let loaded = match is_all {
-            true => sketched,
-            false => load(written),
+        let assumed = match &sketched {
+            Ok(loaded) => assume::certain(&loaded.signature, config),
+            Err(_) => Vec::new(),
         };
-        match (loaded, unfit) {
-            (Ok(loaded), unfit) => {
-                if let Some(reason) = unfit {
-                    tracing::warn!(%reason, "nothing was assumed: the model does not load with it");
+        let attempt = (!assumed.is_empty()).then(|| load(config.pipeline(&assumed)));
+        let as_written = || if is_all { sketched } else { load(written) };
+        match attempt {
+            None => Ok((as_written()?, Vec::new())),
+            Some(Ok(loaded)) => Ok((loaded, assumed)),
+            Some(Err(unfit)) => match as_written() {
+                Ok(loaded) => {
+                    tracing::warn!(reason = %unfit, "the model does not load with what was assumed");
+                    Ok((loaded, Vec::new()))
                 }
-                Ok((loaded, Vec::new()))
-            }
-            (Err(error), unfit) => Err(unfit.unwrap_or(error)),
+                Err(_) => Err(unfit),
+            },
         }
     }
 

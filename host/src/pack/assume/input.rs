@@ -54,11 +54,9 @@ pub(super) fn guess(inputs: &[TensorSpec], config: &ModelConfig) -> Vec<Assumpti
         (Some("image"), [spec]) => {
             let layout = written.get("layout").and_then(Value::as_str);
             let rows = picture(spec, layout).map(Picture::rows);
-            Table::Input.assume(&Table::Input.says(spec), true, rows.unwrap_or_default())
+            Table::Input.assume(&Table::Input.says(spec), rows.unwrap_or_default())
         }
-        (Some("text"), _) if has_tokenizer => {
-            Table::Input.assume("it is there", true, vec![tokenizer()])
-        }
+        (Some("text"), _) if has_tokenizer => Table::Input.assume("it is there", vec![tokenizer()]),
         _ => Vec::new(),
     }
 }
@@ -80,7 +78,7 @@ fn text(inputs: &[TensorSpec], has_tokenizer: bool) -> Option<Vec<Assumption>> {
     if let Some(length @ 1..) = ids.shape.last().copied() {
         rows.push(("max_tokens", length.into(), true));
     }
-    Some(Table::Input.assume(&since, true, rows))
+    Some(Table::Input.assume(&since, rows))
 }
 
 fn tokenizer() -> Row {
@@ -95,9 +93,9 @@ fn image(spec: &TensorSpec) -> Option<Vec<Assumption>> {
         return None;
     }
     let certain = spec.datatype == Datatype::Uint8;
-    let kind = ("kind", "image".into(), true);
+    let kind = ("kind", "image".into(), certain);
     let rows = [vec![kind], picture.rows()].concat();
-    Some(Table::Input.assume(&Table::Input.says(spec), certain, rows))
+    Some(Table::Input.assume(&Table::Input.says(spec), rows))
 }
 
 /// How an input holds a picture.
@@ -166,8 +164,8 @@ fn record(spec: &TensorSpec) -> Option<Vec<Assumption>> {
         .map(|field| format!("field_{field}"))
         .collect();
     let rows = vec![
-        ("kind", "record".into(), true),
+        ("kind", "record".into(), false),
         ("fields", fields.into(), false),
     ];
-    Some(Table::Input.assume(&Table::Input.says(spec), false, rows))
+    Some(Table::Input.assume(&Table::Input.says(spec), rows))
 }

@@ -1,7 +1,7 @@
 //! What `model.toml` leaves out, as far as the model's signature tells it.
 //!
-//! A guess is certain where there is hardly another reading; `pack` takes only those. `init` writes
-//! all of them down, for a person to read.
+//! A guess is certain where there is hardly another reading; `pack` takes only those, and of a table
+//! whose kind is not certain nothing. `init` writes all of them down, for a person to read.
 
 mod input;
 mod output;
@@ -26,7 +26,7 @@ pub struct Assumption {
     pub value: Value,
     /// What speaks for it. Names in it are escaped.
     pub since: String,
-    /// Whether there is hardly another reading.
+    /// Whether there is hardly another reading, the table being of its kind.
     #[serde(skip)]
     pub certain: bool,
 }
@@ -41,7 +41,7 @@ pub enum Table {
     Output,
 }
 
-/// A key, its value, and whether it is as certain as the table that it is in.
+/// A key, its value, and whether that is certain.
 type Row = (&'static str, Value, bool);
 
 impl Table {
@@ -67,13 +67,13 @@ impl Table {
     }
 
     /// Keys for which there is one reason.
-    fn assume(self, since: &str, certain: bool, rows: Vec<Row>) -> Vec<Assumption> {
-        let assumption = |(key, value, is_certain)| Assumption {
+    fn assume(self, since: &str, rows: Vec<Row>) -> Vec<Assumption> {
+        let assumption = |(key, value, certain)| Assumption {
             table: self,
             key,
             value,
             since: since.to_owned(),
-            certain: certain && is_certain,
+            certain,
         };
         rows.into_iter().map(assumption).collect()
     }
@@ -105,7 +105,10 @@ pub fn guess(signature: &Signature, config: &ModelConfig) -> Vec<Assumption> {
 /// What is certain of it.
 pub(super) fn certain(signature: &Signature, config: &ModelConfig) -> Vec<Assumption> {
     let mut guess = guess(signature, config);
-    guess.retain(|assumption| assumption.certain);
+    let kinds = guess.iter().filter(|assumption| assumption.key == "kind");
+    let unsure = kinds.filter(|kind| !kind.certain).map(|kind| kind.table);
+    let unsure: Vec<_> = unsure.collect();
+    guess.retain(|assumption| assumption.certain && !unsure.contains(&assumption.table));
     guess
 }
 

@@ -10,14 +10,16 @@ use crate::pack::config::ModelConfig;
 
 /// Parts of the names of outputs that hold scores.
 const SCORES: [&str; 4] = ["logit", "prob", "score", "softmax"];
-/// What exporters call a vector that is trained for something else than to stand for a text.
+/// What exporters call a vector that was trained for something else than to stand for a text.
 const POOLER: &str = "pooler_output";
 
-/// An output with what it can be.
+/// An output, and what it probably is.
 struct Reading<'a> {
     spec: &'a TensorSpec,
+    kind: &'static str,
     certain: bool,
-    rows: Vec<Row>,
+    /// Keys beside `kind` and `tensor`.
+    more: Vec<Row>,
 }
 
 /// Keys of `[output]`, those that are written among them.
@@ -26,20 +28,22 @@ pub(super) fn guess(
     config: &ModelConfig,
     media: Option<Media<'_>>,
 ) -> Vec<Assumption> {
-    let reading = match &config.output {
-        Some(written) => written_kind(written, outputs),
-        None => media.and_then(|media| answer(outputs, media)),
+    let (spec, rows) = match &config.output {
+        Some(written) => match only_tensor(written, outputs) {
+            Some(spec) => (spec, vec![tensor(spec, true)]),
+            None => return Vec::new(),
+        },
+        None => match media.and_then(|media| answer(outputs, media)) {
+            Some(reading) => (reading.spec, reading.rows(outputs)),
+            None => return Vec::new(),
+        },
     };
-    let Some(reading) = reading else {
-        return Vec::new();
-    };
-    let since = Table::Output.says(reading.spec);
-    Table::Output.assume(&since, reading.certain, reading.rows)
+    Table::Output.assume(&Table::Output.says(spec), rows)
 }
 
 /// The tensor of a kind that is written, if only one can be it.
-fn written_kind<'a>(written: &Value, outputs: &'a [TensorSpec]) -> Option<Reading<'a>> {
-    let spec = match super::kind(written)? {
+fn only_tensor<'a>(written: &Value, outputs: &'a [TensorSpec]) -> Option<&'a TensorSpec> {
+    match super::kind(written)? {
         "classification" => match scores(outputs) {
             Some((spec, true)) => Some(spec),
             _ => only(of_rank(outputs, 2)),
@@ -53,12 +57,7 @@ fn written_kind<'a>(written: &Value, outputs: &'a [TensorSpec]) -> Option<Readin
         "detection" if written.get("boxes").is_none() => only(of_rank(outputs, 3)),
         "segmentation" => only(outputs.iter()),
         _ => None,
-    };
-    Some(Reading {
-        rows: vec![tensor(spec?)],
-        spec: spec?,
-        certain: true,
-    })
+    }
 }
 
 /// What a model of such media probably answers.
@@ -79,26 +78,36 @@ fn answer<'a>(outputs: &'a [TensorSpec], media: Media<'_>) -> Option<Reading<'a>
     })
 }
 
+impl Reading<'_> {
+    fn rows(self, outputs: &[TensorSpec]) -> Vec<Row> {
+        let is_only = self.certain || outputs.len() == 1;
+        let mut rows = vec![("kind", self.kind.into(), self.certain)];
+        rows.push(tensor(self.spec, is_only));
+        rows.extend(self.more);
+        rows
+    }
+}
+
 /// A score for each of some classes. What the numbers mean, only a name can tell.
 fn classification(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
     let (spec, certain) = scores(outputs)?;
-    let mut rows = vec![("kind", "classification".into(), true), tensor(spec)];
-    if is_named(spec, &["logit"]) {
-        rows.push(("activation", "softmax".into(), true));
-    }
+    let softmax = ("activation", "softmax".into(), true);
+    let is_logits = is_named(spec, &["logit"]);
     Some(Reading {
         spec,
+        kind: "classification",
         certain,
-        rows,
+        more: is_logits.then_some(softmax).into_iter().collect(),
     })
 }
 
-/// The output that holds a score for each of some classes, and whether its name says so and it is the
-/// only one.
+/// The output that holds a score for each of some classes, and whether its name says so and no other
+/// name does.
 fn scores(outputs: &[TensorSpec]) -> Option<(&TensorSpec, bool)> {
     let has_classes = |spec: &&TensorSpec| spec.shape.last() != Some(&1);
     let rows: Vec<_> = of_rank(outputs, 2).filter(has_classes).collect();
-    let mut named = rows.iter().copied().filter(|spec| is_named(spec, &SCORES));
+    let is_scores = |spec: &&TensorSpec| is_named(spec, &SCORES);
+    let mut named = rows.iter().copied().filter(is_scores);
     match (named.next(), named.next()) {
         (Some(spec), None) => Some((spec, true)),
         (Some(spec), Some(_)) => Some((spec, false)),
@@ -116,19 +125,15 @@ fn labelled_tokens(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
     let labels: Vec<_> = (1..=count).map(|label| format!("label_{label}")).collect();
     Some(Reading {
         spec,
+        kind: "token_classification",
         certain: false,
-        rows: vec![
-            ("kind", "token_classification".into(), true),
-            tensor(spec),
-            ("labels", labels.into(), false),
-        ],
+        more: vec![("labels", labels.into(), false)],
     })
 }
 
 /// A vector for each text, or one for each token.
 fn embedding(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
     let is_vector = |spec: &&TensorSpec| spec.shape.last() != Some(&1) && spec.name != POOLER;
-    let kind = ("kind", "embedding".into(), true);
     let (spec, more) = match of_rank(outputs, 2).find(is_vector) {
         Some(spec) => (spec, Vec::new()),
         None => {
@@ -139,43 +144,47 @@ fn embedding(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
     };
     Some(Reading {
         spec,
+        kind: "embedding",
         certain: false,
-        rows: [vec![kind, tensor(spec)], more].concat(),
+        more,
     })
 }
 
 /// A score for each of some classes, for each pixel.
 fn segmentation(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
     let is_mask = |spec: &&TensorSpec| {
-        let classes = spec.shape.get(1).copied();
-        classes.is_some_and(|classes| (1..=limits::GUESSED_NAMES).contains(&classes))
+        let classes = spec.shape.get(1);
+        classes.is_some_and(|classes| (1..=limits::GUESSED_NAMES).contains(classes))
     };
-    let spec = of_rank(outputs, 4).find(is_mask)?;
     Some(Reading {
-        spec,
+        spec: of_rank(outputs, 4).find(is_mask)?,
+        kind: "segmentation",
         certain: false,
-        rows: vec![("kind", "segmentation".into(), true), tensor(spec)],
+        more: Vec::new(),
     })
 }
 
 /// Boxes in the rows or columns of one output, as the models of the YOLO family have them.
 fn detection(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
     let spec = only(of_rank(outputs, 3))?;
-    let [_, first, second] = *spec.shape.as_slice() else {
+    let [_, rows, columns] = *spec.shape.as_slice() else {
         return None;
     };
-    let transposed = second > first;
-    let (row, format) = match (transposed, second) {
+    // Four numbers of a box, and a score at least.
+    if rows.min(columns) < 5 {
+        return None;
+    }
+    let transposed = columns > rows;
+    let (row, format) = match (transposed, columns) {
         (true, _) => ("box scores", "cxcywh"),
         (false, 6) => ("box score class", "xyxy"),
         (false, _) => ("box objectness scores", "cxcywh"),
     };
-    (first.min(second) > 4).then(|| Reading {
+    Some(Reading {
         spec,
+        kind: "detection",
         certain: false,
-        rows: vec![
-            ("kind", "detection".into(), true),
-            tensor(spec),
+        more: vec![
             ("row", row.into(), false),
             ("transposed", transposed.into(), false),
             ("format", format.into(), false),
@@ -183,14 +192,14 @@ fn detection(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
     })
 }
 
-fn tensor(spec: &TensorSpec) -> Row {
-    ("tensor", spec.name.as_str().into(), true)
+fn tensor(spec: &TensorSpec, certain: bool) -> Row {
+    ("tensor", spec.name.as_str().into(), certain)
 }
 
 fn of_rank(outputs: &[TensorSpec], rank: usize) -> impl Iterator<Item = &TensorSpec> {
-    let fits =
+    let is_numbers =
         move |spec: &&TensorSpec| spec.datatype == Datatype::Fp32 && spec.shape.len() == rank;
-    outputs.iter().filter(fits)
+    outputs.iter().filter(is_numbers)
 }
 
 fn only<'a>(mut specs: impl Iterator<Item = &'a TensorSpec>) -> Option<&'a TensorSpec> {
