@@ -235,6 +235,14 @@ pub const EDGE_COMPONENT: Bytes = Bytes(50 * MIB);
 pub const EDGE_MEMORY: Bytes = Bytes(128 * MIB);
 /// Components inside components in one file: a model in a composition in a composition.
 pub const COMPONENT_DEPTH: usize = 8;
+/// Names that are made up for columns or labels, which a person has to read and change.
+pub const GUESSED_NAMES: i64 = 256;
+/// Tokens of the rows with which a model of texts is loaded to see its signature.
+pub const SKETCH_TOKENS: u64 = 16;
+/// Columns of a drafted `model.toml`; an editor has room for them.
+pub const DRAFT_COLUMNS: usize = 100;
+/// Tensors of a signature that a drafted `model.toml` shows, for a person to read.
+pub const DRAFTED_TENSORS: usize = 64;
 /// The longest name of a model; it is part of URLs.
 pub const NAME_BYTES: usize = 64;
 /// Ports that the wall allows one by one; who may call more of them may call all.

@@ -4,6 +4,7 @@
 pub(crate) const OPEN: i64 = -1;
 
 const FLOAT: u64 = 1;
+const UINT8: u64 = 2;
 pub(crate) const INT16: u64 = 5;
 const INT64: u64 = 7;
 pub(crate) const BOOL: u64 = 9;
@@ -66,6 +67,11 @@ impl Graph {
     /// An input of rows of tokens, as many and as long as the caller likes.
     fn tokens(self, name: &str) -> Self {
         Self(self.0.message(11, value_info(name, INT64, &[OPEN, OPEN])))
+    }
+
+    /// An input of UINT8.
+    pub(crate) fn bytes(self, name: &str, shape: &[i64]) -> Self {
+        Self(self.0.message(11, value_info(name, UINT8, shape)))
     }
 
     pub(crate) fn output(self, name: &str, shape: &[i64]) -> Self {

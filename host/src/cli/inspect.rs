@@ -154,13 +154,5 @@ fn describe(metadata: &Metadata, line: &mut impl FnMut(&str, String)) {
 }
 
 fn tensor(spec: &TensorSpec) -> String {
-    let dimension = |size: &i64| {
-        if *size == -1 {
-            "any".to_owned()
-        } else {
-            size.to_string()
-        }
-    };
-    let shape: Vec<_> = spec.shape.iter().map(dimension).collect();
-    format!("{} {} [{}]", spec.name, spec.datatype, shape.join(", "))
+    format!("{} {}", spec.name, text::tensor(spec))
 }

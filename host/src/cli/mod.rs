@@ -1,4 +1,4 @@
-//! The command line: `new`, `pack`, `compose`, `up`, `run`, `inspect`, `bench`, and `worker` for children of these.
+//! The command line: `init`, `new`, `pack`, `compose`, `up`, `run`, `inspect`, `bench`, and `worker` for children of these.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -7,6 +7,7 @@
 
 mod bench;
 mod compose;
+mod init;
 mod inspect;
 mod new;
 mod pack;
@@ -65,6 +66,8 @@ struct Common {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a model.toml for an ONNX model, with all that it can say explained
+    Init(init::Init),
     /// Make a project for a guest of your own: Rust code around a model
     New(new::New),
     /// Make one sandboxed component of an ONNX model
@@ -101,6 +104,7 @@ pub fn run() -> ExitCode {
 
 fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
     match command {
+        Command::Init(init) => block_on(init.execute(&waiting(&common)?)),
         Command::New(new) => new.execute(),
         Command::Pack(pack) => block_on(pack.execute(&waiting(&common)?)),
         Command::Compose(compose) => compose.execute(),

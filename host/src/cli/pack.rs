@@ -16,6 +16,7 @@ use super::Failure;
 use crate::limits::{self, Bytes, Limits};
 use crate::model::Deployer;
 use crate::model::compose::with_front;
+use crate::pack::assume::Assumption;
 use crate::pack::config::ModelConfig;
 use crate::pack::edge::{self, EdgeReport};
 use crate::pack::guest::Guest;
@@ -39,12 +40,8 @@ pub(super) struct Pack {
     /// The component to write [default: the model's file with the extension .wasm]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Memory that loading may use
-    #[arg(long, value_name = "SIZE", default_value = "4095MiB", value_parser = memory)]
-    memory: Bytes,
-    /// CPU time that loading may use
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
-    cpu: Duration,
+    #[command(flatten)]
+    loading: Loading,
     /// Put an HTTP front before the model: one component for Spin, wasmtime serve and Glovebox
     #[arg(long)]
     http: bool,
@@ -56,6 +53,26 @@ pub(super) struct Pack {
     json: bool,
 }
 
+/// What loading a model may use.
+#[derive(Args)]
+pub(super) struct Loading {
+    /// Memory that loading may use
+    #[arg(long, value_name = "SIZE", default_value = "4095MiB", value_parser = memory)]
+    memory: Bytes,
+    /// CPU time that loading may use
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    cpu: Duration,
+}
+
+impl Loading {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            memory: self.memory,
+            ..Limits::generous(self.cpu)
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Profile {
     /// Edge platforms: a component of 50 MiB, 128 MiB of memory
@@ -64,10 +81,6 @@ enum Profile {
 
 impl Pack {
     pub(super) async fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
-        let limits = Limits {
-            memory: self.memory,
-            ..Limits::generous(self.cpu)
-        };
         let start = Instant::now();
         let guest = match &self.guest {
             Some(file) => guest(file)?,
@@ -75,6 +88,7 @@ impl Pack {
             None => Guest::standard(),
         };
         let config = ModelConfig::find(&self.model, self.config.as_deref())?;
+        let limits = self.loading.limits();
         let packed = pack(deployer, &self.model, &config, &guest, limits).await?;
         let mut made = Made::new(&self, config, packed)?;
         if self.profile == Some(Profile::Edge) {
@@ -98,6 +112,7 @@ struct Made {
     signature: Signature,
     /// The file of the graph, if the component does not hold it.
     graph: Option<PathBuf>,
+    assumed: Vec<Assumption>,
     edge: Option<EdgeReport>,
 }
 
@@ -115,6 +130,7 @@ impl Made {
             image: packed.image,
             signature: packed.signature,
             graph: arguments.native.then(|| arguments.model.clone()),
+            assumed: packed.assumed,
             edge: None,
         })
     }
@@ -139,7 +155,8 @@ impl Made {
         json!({
             "name": self.config.name, "output": self.output, "bytes": self.component.len(),
             "image_bytes": self.image.0, "examples": self.config.examples.len(),
-            "signature": self.signature, "graph": self.graph, "edge": self.edge,
+            "signature": self.signature, "assumed": self.assumed, "graph": self.graph,
+            "edge": self.edge,
         })
     }
 
@@ -156,10 +173,12 @@ impl Made {
             self.image,
             time.as_secs_f32()
         );
+        let assumed = self.assumed.iter();
+        let assumed = assumed.map(|assumption| format!("assumed: {assumption}\n"));
         let edge = self.edge.as_ref().map(edge_text);
         let graph = self.graph.as_ref();
         let graph = graph.map(|file| graph_text(&self.config.name, file));
-        packed + &edge.or(graph).unwrap_or_default()
+        assumed.collect::<String>() + &packed + &edge.or(graph).unwrap_or_default()
     }
 }
 
@@ -199,15 +218,20 @@ pub(super) async fn pack(
     limits: Limits,
 ) -> Result<Packed, Failure> {
     let onnx = read(model)?;
-    let packer = Packer {
-        sandbox: Arc::clone(&deployer.sandbox),
-        compiler: Arc::clone(&deployer.compiler),
-        limits,
-    };
+    let packer = packer(deployer, limits);
     let spinner = spinner(format!("packing {}", config.name));
     let packed = packer.pack(&onnx, config, guest).await;
     spinner.finish_and_clear();
     Ok(packed.map_err(|error| format!("{}: {error}", model.display()))?)
+}
+
+/// What loads models within these limits.
+pub(super) fn packer(deployer: &Deployer, limits: Limits) -> Packer {
+    Packer {
+        sandbox: Arc::clone(&deployer.sandbox),
+        compiler: Arc::clone(&deployer.compiler),
+        limits,
+    }
 }
 
 fn guest(file: &Path) -> Result<Guest, Failure> {
@@ -216,7 +240,7 @@ fn guest(file: &Path) -> Result<Guest, Failure> {
         .map_err(|error| format!("{}: {}", file.display(), text::escape(&error.to_string())))?)
 }
 
-fn read(model: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(model: &Path) -> Result<Vec<u8>, Failure> {
     let fail = |error| format!("cannot read {}: {error}", model.display());
     let size = fs::metadata(model).map_err(fail)?.len();
     if size > limits::ARTIFACT_BYTES {

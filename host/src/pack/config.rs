@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::assume::{self, Assumption, Table};
 use crate::limits::{self, Bytes};
 use crate::{model, text};
 
 /// What packing needs to know beside the ONNX file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ModelConfig {
     /// What the model is called.
     pub name: String,
@@ -27,10 +28,15 @@ pub struct ModelConfig {
     pub output: Option<Value>,
     /// What must be answered right before the model is written.
     pub examples: Vec<Example>,
+    /// What stands in `tokenizer.json` beside it, if that may be what `[input]` leaves out.
+    pub tokenizer: Option<String>,
 }
 
+/// The file that every model of texts has its tokenizer in.
+const TOKENIZER: &str = "tokenizer.json";
+
 /// One input with the answer that the model must give.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Example {
     /// A media file, read by its extension: `.png`, `.jpg`, `.webp`, `.json`, `.ndjson`, `.csv`, `.txt`.
     pub input: PathBuf,
@@ -110,11 +116,10 @@ impl ModelConfig {
     pub fn find(model: &Path, explicit: Option<&Path>) -> Result<Self, ConfigError> {
         let beside = model.with_file_name("model.toml");
         let path = explicit.or_else(|| beside.exists().then_some(&beside));
-        let stem = model.file_stem().unwrap_or_default().to_string_lossy();
         let Some(path) = path else {
-            return Self::resolve(ModelToml::default(), Path::new(""), &stem);
+            return Self::unwritten(model, &beside);
         };
-        let mut config = Self::parse(&read_text(path)?, path, &stem)?;
+        let mut config = Self::parse(&read_text(path)?, path, &stem(model))?;
         let dir = path.parent().unwrap_or(Path::new(""));
         if let Some(input) = &mut config.input {
             read_tokenizer(input, dir)?;
@@ -122,6 +127,21 @@ impl ModelConfig {
         if let Some(output) = &mut config.output {
             read_labels(output, dir)?;
         }
+        if config.input.as_ref().is_none_or(lacks_tokenizer) {
+            config.tokenizer = find_tokenizer(dir);
+        }
+        Ok(config)
+    }
+
+    /// The configuration of a model for which the file `path` is not written yet: a name, and the
+    /// tokenizer that lies there.
+    ///
+    /// # Errors
+    /// The model's file has a name that no model can have.
+    pub fn unwritten(model: &Path, path: &Path) -> Result<Self, ConfigError> {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let mut config = Self::resolve(ModelToml::default(), dir, &stem(model))?;
+        config.tokenizer = find_tokenizer(dir);
         Ok(config)
     }
 
@@ -151,6 +171,7 @@ impl ModelConfig {
             input: toml.input,
             output: toml.output,
             examples: toml.example.into_iter().map(example).collect(),
+            tokenizer: None,
         })
     }
 
@@ -168,17 +189,75 @@ impl ModelConfig {
             .collect()
     }
 
-    /// What the guest gets of it.
-    pub(super) fn pipeline(&self) -> Value {
+    /// What the guest gets of it, and of what was assumed besides.
+    pub(super) fn pipeline(&self, assumed: &[Assumption]) -> Value {
+        let (mut input, mut output) = (self.input.clone(), self.output.clone());
+        for Assumption {
+            table, key, value, ..
+        } in assumed
+        {
+            let table = match table {
+                Table::Input => &mut input,
+                Table::Output => &mut output,
+            };
+            let value = match *key {
+                "tokenizer" => self.tokenizer.clone().into(),
+                _ => value.clone(),
+            };
+            insert(table.get_or_insert_with(|| json!({})), key, value);
+        }
         let mut pipeline = json!({
             "name": self.name, "version": self.version, "description": self.description,
-            "licence": self.licence, "input": self.input,
+            "licence": self.licence, "input": input,
         });
-        if let (Some(pipeline), Some(output)) = (pipeline.as_object_mut(), &self.output) {
-            pipeline.insert("output".into(), output.clone());
+        if let Some(output) = output {
+            insert(&mut pipeline, "output", output);
         }
         pipeline
     }
+
+    /// As much of it as shows the model's signature: how texts become tokens, on which a graph
+    /// depends, with rows as short as they can be where it is not written how long they are.
+    pub(super) fn sketch(&self) -> Value {
+        let mut input = match &self.input {
+            Some(input) if assume::is_whole(input) => Some(input.clone()),
+            Some(input) => lacks_tokenizer(input).then(|| input.clone()),
+            None => self.tokenizer.as_ref().map(|_| json!({ "kind": "text" })),
+        };
+        if let (Some(input), Some(tokenizer)) = (&mut input, &self.tokenizer) {
+            insert(input, "tokenizer", tokenizer.as_str().into());
+            if input.get("max_tokens").is_none() {
+                insert(input, "max_tokens", limits::SKETCH_TOKENS.into());
+            }
+        }
+        let sketch = Self {
+            input,
+            output: None,
+            ..self.clone()
+        };
+        sketch.pipeline(&[])
+    }
+}
+
+/// Tables are objects; what else somebody may have written stays for the guest to refuse.
+fn insert(table: &mut Value, key: &str, value: Value) {
+    if let Some(table) = table.as_object_mut() {
+        table.insert(key.into(), value);
+    }
+}
+
+fn stem(model: &Path) -> String {
+    let stem = model.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
+fn lacks_tokenizer(input: &Value) -> bool {
+    input.get("kind").is_some_and(|kind| kind == "text") && input.get("tokenizer").is_none()
+}
+
+/// The tokenizer in a folder. One that cannot be read is none, for nobody has asked for it.
+fn find_tokenizer(dir: &Path) -> Option<String> {
+    read_bounded(&dir.join(TOKENIZER), limits::TOKENIZER_BYTES).ok()
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {

@@ -2,7 +2,7 @@
 //!
 //! 1. [`config`] reads `model.toml`.
 //! 2. A worker ([`job`]) loads the model inside the sandbox and takes the memory that this leaves
-//!    ([`loader`]).
+//!    ([`loader`]). What `model.toml` leaves out, [`assume`] finds in the signature that it shows.
 //! 3. [`image`] makes a module of that memory; [`assemble`] puts it before the code of the [`guest`].
 //! 4. [`examples`] asks the finished component for the answers that it must know.
 //!
@@ -13,19 +13,23 @@
 //! This module never looks into the ONNX file: to the host, a model is bytes.
 
 mod assemble;
+pub mod assume;
 pub mod config;
+pub mod draft;
 pub mod edge;
 mod examples;
 pub mod guest;
 mod image;
 pub mod job;
 mod loader;
+mod schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_protocol::Signature;
+use serde_json::Value;
 
 use crate::compile::{CompileError, Compiler};
 use crate::limits::{Bytes, Limits};
@@ -35,6 +39,7 @@ use crate::model::runtime;
 use crate::sandbox::Sandbox;
 use crate::sandbox::engine::Metering;
 use crate::worker::WorkerError;
+use assume::Assumption;
 use config::ModelConfig;
 use guest::{Guest, Origin};
 use loader::Loaded;
@@ -59,6 +64,8 @@ pub struct Packed {
     pub image: Bytes,
     /// How many examples were answered right.
     pub examples: usize,
+    /// What `model.toml` leaves out, and was taken for granted.
+    pub assumed: Vec<Assumption>,
 }
 
 /// Why a model is not packed.
@@ -135,60 +142,84 @@ impl Packer {
         config: &ModelConfig,
         guest: &Guest,
     ) -> Result<Packed, PackError> {
+        let engine = match guest.origin {
+            Origin::Native => &Guest::standard(),
+            Origin::Runtime | Origin::Others => guest,
+        };
+        let (loaded, assumed) = self.load(onnx, config, engine)?;
+        let packed = put_together(onnx, config, engine, loaded, assumed);
+        examples::check(self, &packed, &config.examples).await?;
         if guest.origin != Origin::Native {
-            return self.pack_with_engine(onnx, config, guest).await;
+            return Ok(packed);
         }
-        let runtime = Guest::standard();
-        let packed = self.pack_with_engine(onnx, config, &runtime).await?;
         // As `assemble` writes it: names, numbers and lists.
         let signature = serde_json::to_vec(&packed.signature).unwrap_or_default();
-        self.put_together(onnx, &signature, config, guest)
+        let loaded = self.load_with(&signature, guest, config.pipeline(&packed.assumed))?;
+        Ok(put_together(onnx, config, guest, loaded, packed.assumed))
     }
 
-    async fn pack_with_engine(
-        &self,
-        onnx: &[u8],
-        config: &ModelConfig,
-        guest: &Guest,
-    ) -> Result<Packed, PackError> {
-        let packed = self.put_together(onnx, onnx, config, guest)?;
-        examples::check(self, &packed, &config.examples).await?;
-        Ok(packed)
+    /// The tensors of a model, of whose configuration nothing but a tokenizer may be known.
+    ///
+    /// # Errors
+    /// The model does not load within the limits.
+    pub fn signature(&self, onnx: &[u8], config: &ModelConfig) -> Result<Signature, PackError> {
+        let load = |pipeline| self.load_with(onnx, &Guest::standard(), pipeline);
+        let (sketch, written) = (config.sketch(), config.pipeline(&[]));
+        let is_all = sketch == written;
+        let loaded = match load(sketch) {
+            Err(_) if !is_all => load(written),
+            loaded => loaded,
+        };
+        Ok(loaded?.signature)
     }
 
-    /// The component of a model. `source` is what the guest loads of it.
-    fn put_together(
-        &self,
-        onnx: &[u8],
-        source: &[u8],
-        config: &ModelConfig,
-        guest: &Guest,
-    ) -> Result<Packed, PackError> {
-        let loaded = self.load(source, config, guest)?;
-        let metadata = metadata(onnx, config, guest, loaded.signature.clone());
-        let image = image::module(&loaded.memory, loaded.heap_bytes);
-        let bytes = assemble::component(&metadata, &image, guest);
-        Ok(Packed {
-            bytes,
-            signature: loaded.signature,
-            image: Bytes(loaded.memory.len() as u64),
-            examples: config.examples.len(),
-        })
-    }
-
+    /// Loads the model with what is written, and with what follows from its signature if it loads with
+    /// that, too.
     fn load(
         &self,
-        source: &[u8],
+        onnx: &[u8],
         config: &ModelConfig,
         guest: &Guest,
+    ) -> Result<(Loaded, Vec<Assumption>), PackError> {
+        let load = |pipeline| self.load_with(onnx, guest, pipeline);
+        let written = config.pipeline(&[]);
+        if guest.origin == Origin::Others || assume::is_complete(config) {
+            return Ok((load(written)?, Vec::new()));
+        }
+        let sketch = config.sketch();
+        let is_all = sketch == written;
+        let sketched = load(sketch);
+        let assumed = match &sketched {
+            Ok(loaded) => assume::certain(&loaded.signature, config),
+            Err(_) => Vec::new(),
+        };
+        let attempt = (!assumed.is_empty()).then(|| load(config.pipeline(&assumed)));
+        let as_written = || if is_all { sketched } else { load(written) };
+        match attempt {
+            None => Ok((as_written()?, Vec::new())),
+            Some(Ok(loaded)) => Ok((loaded, assumed)),
+            Some(Err(unfit)) => match as_written() {
+                Ok(loaded) => {
+                    tracing::warn!(reason = %unfit, "the model does not load with what was assumed");
+                    Ok((loaded, Vec::new()))
+                }
+                Err(_) => Err(unfit),
+            },
+        }
+    }
+
+    fn load_with(
+        &self,
+        source: &[u8],
+        guest: &Guest,
+        pipeline: Value,
     ) -> Result<Loaded, PackError> {
         // The worker finds it in the cache.
         match guest.origin {
             Origin::Runtime => self.compiler.runtime(Metering::Epochs)?,
             Origin::Native | Origin::Others => self.compiler.guest(&guest.code)?,
         };
-        let (compiler, pipeline) = (&self.compiler, config.pipeline());
-        let loaded = job::load(compiler, guest, source, pipeline, &self.limits);
+        let loaded = job::load(&self.compiler, guest, source, pipeline, &self.limits);
         loaded.map_err(|error| match guest.origin {
             Origin::Runtime | Origin::Native => error,
             Origin::Others => error.of_others(),
@@ -205,6 +236,25 @@ impl PackError {
             Self::Guest(reason) => Self::Broken(reason),
             error => error,
         }
+    }
+}
+
+/// The component of a model that is loaded.
+fn put_together(
+    onnx: &[u8],
+    config: &ModelConfig,
+    guest: &Guest,
+    loaded: Loaded,
+    assumed: Vec<Assumption>,
+) -> Packed {
+    let metadata = metadata(onnx, config, guest, loaded.signature.clone());
+    let image = image::module(&loaded.memory, loaded.heap_bytes);
+    Packed {
+        bytes: assemble::component(&metadata, &image, guest),
+        image: Bytes(loaded.memory.len() as u64),
+        signature: loaded.signature,
+        examples: config.examples.len(),
+        assumed,
     }
 }
 

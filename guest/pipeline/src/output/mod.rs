@@ -16,18 +16,23 @@ use crate::CallError;
 use crate::input::Origin;
 
 /// How tensors become an answer.
-#[derive(Default, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Output {
     /// All outputs, as the protocol writes tensors.
-    #[default]
-    Tensors,
+    Tensors {},
     Classification(classification::Classification),
     Embedding(embedding::Embedding),
     Regression(regression::Regression),
     TokenClassification(entities::TokenClassification),
     Detection(detection::Detection),
     Segmentation(segmentation::Segmentation),
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self::Tensors {}
+    }
 }
 
 /// An answer, as a client gets it.
@@ -58,7 +63,7 @@ impl Output {
     /// Whether the configuration fits the model's outputs.
     pub(crate) fn check(&self, outputs: &[TensorSpec]) -> Result<(), String> {
         match self {
-            Self::Tensors => Ok(()),
+            Self::Tensors {} => Ok(()),
             Self::Classification(classification) => classification.check(outputs),
             Self::Embedding(embedding) => embedding.check(outputs),
             Self::Regression(regression) => regression.check(outputs),
@@ -83,7 +88,7 @@ impl Output {
     /// The outputs that an answer needs; none means all.
     pub(crate) fn wanted(&self) -> Vec<String> {
         match self {
-            Self::Tensors => Vec::new(),
+            Self::Tensors {} => Vec::new(),
             Self::Classification(classification) => classification.wanted(),
             Self::Embedding(embedding) => embedding.wanted(),
             Self::Regression(regression) => regression.wanted(),
@@ -105,7 +110,7 @@ impl Output {
         outputs: &[Tensor],
     ) -> Option<Result<Answer, CallError>> {
         let json = match (self, origin) {
-            (Self::Tensors, _) => return None,
+            (Self::Tensors {}, _) => return None,
             (Self::Classification(classification), _) => classification.answer(origin, outputs),
             (Self::Embedding(embedding), _) => embedding.answer(origin, outputs),
             (Self::Regression(regression), _) => regression.answer(origin, outputs),

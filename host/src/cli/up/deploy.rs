@@ -46,6 +46,9 @@ pub(super) async fn onnx(
     let limits = Limits::generous(limits::PACK_CPU);
     let config = ModelConfig::find(file, None)?;
     let packed = pack::pack(deployer, file, &config, &Guest::standard(), limits).await?;
+    for assumption in &packed.assumed {
+        tracing::info!("assumed: {assumption}");
+    }
     let package = Package::parse(packed.bytes)?;
     one(deployer, &config.name, &package, budget).await
 }
