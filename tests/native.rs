@@ -220,6 +220,37 @@ fn texts_have_the_same_entities_as_in_the_sandbox() {
 }
 
 #[test]
+fn rows_of_tokens_are_taken_as_in_the_sandbox() {
+    let dir = text::folder("embed", text::EMBED);
+    let twins = Twins::of(&dir.path().join("embed.onnx"));
+    let names = ["input_ids", "attention_mask", "token_type_ids"];
+    let tensor = |name: &str, shape: &Value, data: &Value| json!({ "name": name, "datatype": "INT64", "shape": shape, "data": data });
+    let rows = text::expected()["rows"].as_array().unwrap();
+    assert!(rows.iter().any(|case| case["shape"][0] != 1));
+    for case in rows {
+        let inputs = names.map(|name| tensor(name, &case["shape"], &case[name]));
+        let request = json!({ "inputs": inputs });
+        let answer = twins.agree(|host| host.client().infer("embed", &request));
+        assert_eq!(answer["outputs"][0]["shape"][1], case["shape"][1]);
+    }
+    let ones = |shape: [usize; 2]| (json!(shape), json!(vec![1; shape[0] * shape[1]]));
+    for shapes in [
+        [[1, 25]; 3],
+        [[2, 4], [2, 4], [2, 5]],
+        [[0, 4]; 3],
+        [[1, 0]; 3],
+    ] {
+        let inputs: Value = names
+            .iter()
+            .zip(shapes.map(ones))
+            .map(|(name, (shape, data))| tensor(name, &shape, &data))
+            .collect();
+        let request = json!({ "inputs": inputs });
+        twins.refuse(|host| host.client().infer("embed", &request));
+    }
+}
+
+#[test]
 fn photos_have_the_same_masks_as_in_the_sandbox() {
     let dir = temporary();
     let onnx = dir.path().join("mask.onnx");
