@@ -44,7 +44,7 @@ enum Plans {
     /// For inputs of all shapes that it takes.
     One(Arc<Plan>),
     /// For some shapes, those that were asked for last.
-    ByShapes(ByShapes),
+    ByShapes(Box<ByShapes>),
 }
 
 struct ByShapes {
@@ -65,10 +65,10 @@ impl Plans {
         let inputs = parsed.inputs().ok()?;
         let is_open = inputs.iter().any(|input| input.shape.contains(&-1));
         is_open.then(|| {
-            Self::ByShapes(ByShapes {
+            Self::ByShapes(Box::new(ByShapes {
                 parsed,
                 plans: Mutex::default(),
-            })
+            }))
         })
     }
 
