@@ -102,7 +102,7 @@ fn answer_as_expected(models: &[&str]) {
         .iter()
         .map(|model| packed(&material(model), &dir))
         .collect();
-    let components: Vec<_> = models.iter().zip(&files);
+    let components = models.iter().zip(&files);
     let components: Vec<_> = components
         .map(|(model, file)| (*model, file.as_path(), ""))
         .collect();

@@ -1,6 +1,6 @@
 //! The numbers that features, thresholds and scores are: those of inputs of FP64, else FP32.
 
-use std::ops::{Add, AddAssign, Div, Neg};
+use std::ops::{Add, AddAssign, Div, Neg, Sub};
 
 use tract_onnx::tract_core::internal::*;
 
@@ -14,6 +14,7 @@ pub(super) trait Number:
     + AddAssign
     + Div<Output = Self>
     + Neg<Output = Self>
+    + Sub<Output = Self>
 {
     /// What is no number.
     const NONE: Self;

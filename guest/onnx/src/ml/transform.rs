@@ -58,11 +58,11 @@ impl Transform {
     pub(super) fn apply_to_both<T: Number>(self, score: T, is_share: bool) -> [T; 2] {
         match self {
             Self::Probit => [probit(score.narrow()).into(), T::default()],
-            _ if is_share => [T::from(1.0) + -score, score],
             Self::Logistic => {
                 let score = score.narrow();
                 [logistic(-score).into(), logistic(score).into()]
             }
+            _ if is_share => [T::from(1.0) - score, score],
             _ => [-score, score],
         }
     }
