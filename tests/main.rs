@@ -46,6 +46,7 @@ mod sharing;
 mod siblings;
 mod spin;
 mod statistics;
+mod tables;
 mod text;
 mod tidy;
 mod up;

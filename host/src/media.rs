@@ -13,6 +13,7 @@ pub fn content_type(path: &Path) -> &'static str {
         "jpg" | "jpeg" => "image/jpeg",
         "webp" => "image/webp",
         "json" => "application/json",
+        "ndjson" | "jsonl" => "application/x-ndjson",
         "csv" => "text/csv",
         "txt" => "text/plain",
         _ => "application/octet-stream",

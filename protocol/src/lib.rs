@@ -93,6 +93,8 @@ pub use metadata::ServerReady;
 pub use parameter::Parameter;
 pub use parameter::Parameters;
 pub use quote::escape;
+pub use quote::name_list;
+pub use quote::quoted;
 pub use request::InferRequest;
 pub use response::InferResponse;
 pub use signature::Signature;

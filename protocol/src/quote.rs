@@ -37,7 +37,7 @@ fn is_invisible(letter: char) -> bool {
 }
 
 /// Shows a name in quotes, escaped, cut after 64 characters.
-pub(crate) fn quoted(name: &str) -> impl fmt::Display {
+pub fn quoted(name: &str) -> impl fmt::Display {
     fmt::from_fn(move |f| match name.char_indices().nth(NAME_CHARS) {
         Some((end, _)) => write!(f, "{:?}...", name.get(..end).unwrap_or_default()),
         None => write!(f, "{name:?}"),
@@ -52,8 +52,8 @@ pub(crate) fn cut_number(text: &str) -> String {
     }
 }
 
-/// Shows names one after the other, each quoted; `none` when there are none.
-pub(crate) fn name_list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+/// Shows names one after the other, each [`quoted`], 32 of them at most; `none` when there are none.
+pub fn name_list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut shown: Vec<String> = names
         .take(LIST_ITEMS + 1)
         .map(|name| quoted(name).to_string())

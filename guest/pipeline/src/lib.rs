@@ -7,6 +7,7 @@ mod input;
 mod media;
 mod output;
 mod pipeline;
+mod scaling;
 
 pub use glovebox_protocol::CallError;
 pub use input::{Lengths, Probe};

@@ -36,7 +36,7 @@ pub(super) struct Run {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Input {
-    /// A picture, a record or a text for `predict`
+    /// A picture, a table, a series or a text for `predict`
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// A request of Open Inference Protocol for `infer`, as JSON

@@ -38,7 +38,7 @@ const TOKENIZER: &str = "tokenizer.json";
 /// One input with the answer that the model must give.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// A media file, read by its extension: `.png`, `.jpg`, `.webp`, `.json`, `.txt`.
+    /// A media file, read by its extension: `.png`, `.jpg`, `.webp`, `.json`, `.ndjson`, `.csv`, `.txt`.
     pub input: PathBuf,
     /// The label that must come first.
     pub label: Option<String>,

@@ -2,14 +2,19 @@
 
 mod image;
 mod record;
+mod rows;
+mod series;
 pub(crate) mod text;
+mod values;
 
 use glovebox_protocol::{Tensor, TensorSpec};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 pub(crate) use self::image::{Placement, Size};
 
 use crate::CallError;
+use rows::Found;
 use text::Texts;
 
 /// How media becomes tensors.
@@ -18,6 +23,7 @@ use text::Texts;
 pub(crate) enum Input {
     Image(image::ImageInput),
     Record(record::RecordInput),
+    Series(series::SeriesInput),
     Text(Box<text::TextInput>),
 }
 
@@ -49,6 +55,8 @@ pub(crate) enum Origin {
     Rows,
     /// How large the picture is, and where it lies on the model's input.
     Picture(Placement),
+    /// How many records there are.
+    Records(Found),
     /// Texts and their tokens.
     Texts(Texts),
 }
@@ -56,7 +64,20 @@ pub(crate) enum Origin {
 impl Origin {
     /// Whether one answer is a list, as its media was.
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self, Self::Texts(texts) if texts.is_list)
+        match self {
+            Self::Rows | Self::Picture(_) => false,
+            Self::Records(records) => records.is_list,
+            Self::Texts(texts) => texts.is_list,
+        }
+    }
+
+    /// How many answers there have to be, where the media tells it.
+    pub(crate) fn count(&self) -> Option<usize> {
+        match self {
+            Self::Rows | Self::Picture(_) => None,
+            Self::Records(records) => Some(records.count),
+            Self::Texts(texts) => Some(texts.rows.len()),
+        }
     }
 }
 
@@ -65,7 +86,8 @@ impl Input {
     pub(crate) fn check(&self, inputs: &[TensorSpec]) -> Result<(), String> {
         match self {
             Self::Image(image) => image.check(only(inputs)?),
-            Self::Record(record) => record.check(only(inputs)?),
+            Self::Record(record) => record.check(inputs),
+            Self::Series(series) => series.check(only(inputs)?),
             Self::Text(text) => text.check(inputs),
         }
     }
@@ -74,7 +96,8 @@ impl Input {
     pub(crate) fn media(&self) -> &'static [&'static str] {
         match self {
             Self::Image(_) => image::MEDIA,
-            Self::Record(_) => &["application/json"],
+            Self::Record(_) => record::MEDIA,
+            Self::Series(_) => series::MEDIA,
             Self::Text(_) => &["text/plain", "application/json"],
         }
     }
@@ -82,7 +105,7 @@ impl Input {
     /// What the model must be able to take, if media can be too much for it.
     pub(crate) fn probe(&self, inputs: &[TensorSpec]) -> Result<Option<Probe>, CallError> {
         match self {
-            Self::Image(_) | Self::Record(_) => Ok(None),
+            Self::Image(_) | Self::Record(_) | Self::Series(_) => Ok(None),
             Self::Text(text) => text.probe(inputs).map(Some),
         }
     }
@@ -100,7 +123,14 @@ impl Input {
                 let (tensor, placement) = image.decode(only()?, content_type, body)?;
                 (vec![tensor], Origin::Picture(placement))
             }
-            Self::Record(record) => (vec![record.decode(only()?, body)?], Origin::Rows),
+            Self::Record(record) => {
+                let (tensors, found) = record.decode(inputs, content_type, body)?;
+                (tensors, Origin::Records(found))
+            }
+            Self::Series(series) => {
+                let tensor = series.decode(only()?, content_type, body)?;
+                (vec![tensor], Origin::Rows)
+            }
             Self::Text(text) => {
                 let (tensors, texts) = text.decode(inputs, content_type, body)?;
                 (tensors, Origin::Texts(texts))
@@ -119,4 +149,9 @@ fn only(inputs: &[TensorSpec]) -> Result<&TensorSpec, String> {
             inputs.len()
         )),
     }
+}
+
+/// A value that is there, even if it is null: TOML's `nan` arrives so.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }

@@ -6,6 +6,7 @@ mod detection;
 mod embedding;
 mod entities;
 mod numbers;
+mod regression;
 mod segmentation;
 
 use glovebox_protocol::{Tensor, TensorSpec};
@@ -22,6 +23,7 @@ pub(crate) enum Output {
     Tensors {},
     Classification(classification::Classification),
     Embedding(embedding::Embedding),
+    Regression(regression::Regression),
     TokenClassification(entities::TokenClassification),
     Detection(detection::Detection),
     Segmentation(segmentation::Segmentation),
@@ -64,6 +66,7 @@ impl Output {
             Self::Tensors {} => Ok(()),
             Self::Classification(classification) => classification.check(outputs),
             Self::Embedding(embedding) => embedding.check(outputs),
+            Self::Regression(regression) => regression.check(outputs),
             Self::TokenClassification(entities) => entities.check(outputs),
             Self::Detection(detection) => detection.check(outputs),
             Self::Segmentation(segmentation) => segmentation.check(outputs),
@@ -81,6 +84,7 @@ impl Output {
             Self::Tensors {} => Vec::new(),
             Self::Classification(classification) => classification.wanted(),
             Self::Embedding(embedding) => embedding.wanted(),
+            Self::Regression(regression) => regression.wanted(),
             Self::TokenClassification(entities) => entities.wanted(),
             Self::Detection(detection) => detection.wanted(),
             Self::Segmentation(segmentation) => segmentation.wanted(),
@@ -102,6 +106,7 @@ impl Output {
             (Self::Tensors {}, _) => return None,
             (Self::Classification(classification), _) => classification.answer(origin, outputs),
             (Self::Embedding(embedding), _) => embedding.answer(origin, outputs),
+            (Self::Regression(regression), _) => regression.answer(origin, outputs),
             (Self::TokenClassification(entities), _) => entities.answer(origin, outputs),
             (Self::Detection(detection), Origin::Picture(placement)) => {
                 detection.answer(*placement, outputs)
@@ -119,13 +124,12 @@ impl Output {
 
 /// The answers to all rows: a list, or the only one by itself.
 fn json<T: Serialize>(origin: &Origin, answers: &[T]) -> Result<Vec<u8>, CallError> {
-    if let Origin::Texts(texts) = origin
-        && texts.rows.len() != answers.len()
+    if let Some(count) = origin.count()
+        && count != answers.len()
     {
         return Err(CallError::Failed(format!(
-            "the model gives {} answers to {} texts",
-            answers.len(),
-            texts.rows.len()
+            "the model gives {} answers, and {count} were asked for",
+            answers.len()
         )));
     }
     let json = match answers {

@@ -30,9 +30,9 @@ pub(super) fn declared<'a>(
 ) -> Result<&'a TensorSpec, String> {
     let spec = spec(outputs, name)?;
     match spec.datatype {
-        Datatype::Fp32 => Ok(spec),
+        Datatype::Fp32 | Datatype::Fp64 => Ok(spec),
         other => Err(format!(
-            "[output] tensor {name:?} is {other}, scores must be FP32"
+            "[output] tensor {name:?} is {other}, scores must be FP32 or FP64"
         )),
     }
 }
@@ -66,7 +66,7 @@ pub(super) fn tensor<'a>(outputs: &'a [Tensor], name: &str) -> Result<&'a Tensor
 pub(super) fn is_read(datatype: Datatype) -> bool {
     matches!(
         datatype,
-        Datatype::Fp32 | Datatype::Uint8 | Datatype::Int32 | Datatype::Int64
+        Datatype::Fp32 | Datatype::Fp64 | Datatype::Uint8 | Datatype::Int32 | Datatype::Int64
     )
 }
 
@@ -75,19 +75,25 @@ pub(super) fn floats(tensor: &Tensor) -> Result<Vec<f32>, CallError> {
     let data = &tensor.data;
     Ok(match tensor.datatype {
         Datatype::Fp32 => read(data, f32::from_le_bytes),
+        Datatype::Fp64 => read(data, |bytes| f64::from_le_bytes(bytes) as f32),
         Datatype::Uint8 => data.iter().map(|level| f32::from(*level)).collect(),
         Datatype::Int32 => read(data, |bytes| i32::from_le_bytes(bytes) as f32),
         Datatype::Int64 => read(data, |bytes| i64::from_le_bytes(bytes) as f32),
-        other => {
-            return Err(CallError::Failed(format!(
-                "output {:?} is {other}",
-                tensor.name
-            )));
-        }
+        other => return Err(unfit(&tensor.name, &format!("is {other}"))),
     })
 }
 
-fn read<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+/// The same with the digits of FP64. Whole numbers beyond 2^53 lose theirs.
+pub(super) fn doubles(tensor: &Tensor) -> Result<Vec<f64>, CallError> {
+    Ok(match tensor.datatype {
+        Datatype::Fp64 => read(&tensor.data, f64::from_le_bytes),
+        Datatype::Int64 => read(&tensor.data, |bytes| i64::from_le_bytes(bytes) as f64),
+        Datatype::Int32 => read(&tensor.data, |bytes| f64::from(i32::from_le_bytes(bytes))),
+        _ => floats(tensor)?.into_iter().map(f64::from).collect(),
+    })
+}
+
+fn read<const N: usize, T>(data: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {
     let (elements, _) = data.as_chunks::<N>();
     elements.iter().map(|bytes| number(*bytes)).collect()
 }
