@@ -1,5 +1,5 @@
-//! Builds the guests for wasm: the HTTP front, and the runtime, which it splits into the parts of a
-//! packed model.
+//! Builds the guests for wasm: the HTTP front, the runtime, which it splits into the parts of a
+//! packed model, and the same for models whose graph the host runs.
 //!
 //! Of the runtime (`Parts` in `split/`):
 //!
@@ -10,7 +10,8 @@
 //! - `tail.bin`: instances, types, lifted functions and exports.
 //! - `shell.wasm`: a packed model without its modules, a component that imports both.
 //!
-//! `front.wasm` is the front as a component.
+//! `native-code.wasm`, `native-image.wasm` and `native-tail.bin` are the same of the guest in
+//! `guest/nn`; `front.wasm` is the front as a component.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -43,7 +44,9 @@ fn main() {
     for watched in [
         "Cargo.lock",
         "Cargo.toml",
+        "guest/image",
         "guest/kernels",
+        "guest/nn",
         "guest/onnx",
         "guest/pipeline",
         "guest/runtime",
@@ -60,7 +63,9 @@ fn main() {
     }
     let guests = build_guests(workspace, &out);
     let runtime = read(&guests.join("glovebox_runtime.wasm"));
-    let parts = Parts::split(&runtime).expect("the runtime is a guest");
+    let parts = Parts::split(&runtime, &[]).expect("the runtime is a guest");
+    let native = read(&guests.join("glovebox_nn.wasm"));
+    let native = Parts::split(&native, &["wasi:nn/"]).expect("it is a guest as well");
     let front = component(&read(&guests.join("glovebox_spin.wasm")));
     let write =
         |name: &str, bytes: &[u8]| fs::write(out.join(name), bytes).expect("OUT_DIR is writable");
@@ -69,6 +74,9 @@ fn main() {
     write("import.bin", &parts.import());
     write("tail.bin", &parts.tail);
     write("shell.wasm", &parts.shell());
+    write("native-code.wasm", &native.code);
+    write("native-image.wasm", &native.image);
+    write("native-tail.bin", &native.tail);
     write("front.wasm", &front.expect("the front exports its world"));
 }
 
@@ -100,6 +108,7 @@ fn build_guests(workspace: &Path, out: &Path) -> PathBuf {
         .args([
             "build",
             "--locked",
+            "--package=glovebox-nn",
             "--package=glovebox-runtime",
             "--package=glovebox-spin",
             "--profile=guest",

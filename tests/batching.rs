@@ -282,3 +282,27 @@ fn a_model_without_rows_cannot_be_batched() {
         assert!(line.contains(problem), "{line}");
     }
 }
+
+#[test]
+fn requests_that_are_stopped_together_are_billed_each() {
+    let dir = temporary();
+    let file = dir.path().join("dense.wasm");
+    let guest = Guest::infer("(loop (br 0)) (i32.const 0)").fields(ROWS);
+    fs::write(&file, guest.component()).unwrap();
+    let limits = "batch = { max = 8, delay = \"100ms\" }\nmemory = \"64MiB\"\ntimeout = \"400ms\"";
+    let host = serve(&file, limits);
+    let client = host.client();
+    let cpu = "glovebox_guest_cpu_seconds_total{model=\"dense\"}";
+    // The bill comes a moment behind the deadline; on a machine that is all too busy, after it.
+    for asked in (2..).step_by(2) {
+        let answers = at_once(&client, &[of(1), of(2)]);
+        answers
+            .iter()
+            .for_each(|answer| drop(answer.error(504, "timeout")));
+        assert_eq!(client.requests("dense", "timeout"), f64::from(asked));
+        if client.metric(cpu) > 0.1 {
+            break;
+        }
+        assert!(asked < 20, "nobody was billed");
+    }
+}

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::client::{Answer, Client};
 use crate::harness::command::Glovebox;
+use crate::harness::damage::{Random, damaged};
 use crate::harness::files::{Manifest, digits, manifest, wine};
 use crate::harness::host::Host;
 
@@ -282,4 +283,31 @@ fn the_server_names_the_extensions_that_it_has() {
     client
         .get("/v2/models/other/config")
         .error(404, "unknown_model");
+}
+
+#[test]
+fn damaged_bodies_are_answered_or_refused_and_never_fail_in_the_host() {
+    let host = up();
+    let client = host.client();
+    let json = json!({
+        "id": "7", "inputs": [announced(52)],
+        "outputs": [{ "name": "probabilities", "parameters": { "binary_data": true } }],
+    });
+    let json = json.to_string();
+    let body = [json.as_bytes(), &bytes(&ROW)].concat();
+    let whole = with_header(&client, &json.len().to_string(), &body);
+    assert_eq!(whole.status, 200, "{}", whole.text());
+    let (mut random, mut answered, mut refused) = (Random::new(6), 0, 0);
+    for _ in 0..3_000 {
+        let body = damaged(&body, &mut random);
+        // Now and then another length of the JSON.
+        let length = json.len() + random.below(20).saturating_sub(16);
+        let answer = with_header(&client, &length.to_string(), &body);
+        match answer.status {
+            200 => answered += 1,
+            400 => refused += 1,
+            _ => panic!("{} {} to {body:?}", answer.status, answer.text()),
+        }
+    }
+    assert!(answered > 100 && refused > 100, "{answered} {refused}");
 }

@@ -1,11 +1,12 @@
 //! A packed model's image is little more than its weights.
 
 use std::fs;
+use std::path::Path;
 
 use wasmparser::{Data, DataKind, Operator, Parser, Payload};
 
 use crate::harness::command::Glovebox;
-use crate::harness::files::temporary;
+use crate::harness::files::{temporary, workspace};
 use crate::harness::onnx;
 
 const MOST: f64 = 1.5;
@@ -14,10 +15,17 @@ fn image_is_dense(name: &str, model: &[u8], weights_bytes: u64) {
     let dir = temporary();
     let file = dir.path().join(format!("{name}.onnx"));
     fs::write(&file, model).unwrap();
-    let report = Glovebox::new("pack").arg(&file).arg("--json").run().json();
+    packs_densely(&file, weights_bytes);
+}
+
+fn packs_densely(file: &Path, weights_bytes: u64) {
+    let report = Glovebox::new("pack").arg(file).arg("--json").run().json();
     let image_bytes = report["image_bytes"].as_u64().unwrap();
     let ratio = image_bytes as f64 / weights_bytes as f64;
-    println!("{name}: {weights_bytes} bytes of weights, {image_bytes} of image, {ratio:.3} times");
+    println!(
+        "{}: {weights_bytes} bytes of weights, {image_bytes} of image, {ratio:.3} times",
+        file.display()
+    );
     assert!(image_bytes >= weights_bytes, "something is missing");
     assert!(ratio < MOST, "{ratio:.3}");
     // The file holds the image, less its zeros, and the code.
@@ -45,6 +53,24 @@ fn seven_megabytes_of_convolutions_make_a_dense_image() {
         &onnx::convolutions(3, 256),
         3 * 256 * 256 * 9 * 4,
     );
+}
+
+#[test]
+fn graphs_for_rows_of_many_lengths_share_their_weights() {
+    let (words, layers, width) = (512, 3, 708);
+    let dir = temporary();
+    let file = dir.path().join("texts.onnx");
+    fs::write(&file, onnx::texts(words, layers, width)).unwrap();
+    let tokenizer = "tests/text/wordpiece.json";
+    fs::copy(
+        workspace().join(tokenizer),
+        dir.path().join("tokenizer.json"),
+    )
+    .unwrap();
+    // Eleven lengths.
+    let config = "[input]\nkind = \"text\"\ntokenizer = \"tokenizer.json\"\nmax_tokens = 256\n";
+    fs::write(dir.path().join("model.toml"), config).unwrap();
+    packs_densely(&file, (words + layers as u64 * width) * width * 4);
 }
 
 /// Wasmtime's rule for every host that does not say otherwise (`memory_guaranteed_dense_image_size`):

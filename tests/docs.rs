@@ -7,8 +7,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::client::Client;
+use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, temporary, wine};
 use crate::harness::host::Host;
+use crate::harness::onnx::{Graph, Node};
 use crate::harness::python;
 
 fn both() -> Host {
@@ -137,4 +139,44 @@ fn the_page_loads_nothing_from_elsewhere() {
     client
         .post("/docs", "text/plain", b"")
         .error(405, "method_not_allowed");
+}
+
+/// The names of the models that the description has an example for.
+fn examples(client: &Client) -> Vec<String> {
+    let description = description(client);
+    let body = &description["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"];
+    let examples = body["content"]["application/json"]["examples"].as_object();
+    examples.unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn examples_are_for_the_first_models_only() {
+    const MOST: usize = 50;
+    let names: Vec<String> = (0..=MOST).map(|index| format!("model{index:02}")).collect();
+    let models: Vec<_> = names.iter().map(|name| (&**name, wine(), "")).collect();
+    let of = |models: &[(&str, &Path, &str)]| {
+        let host = Manifest::new(&manifest(models)).up().serve();
+        examples(&host.client())
+    };
+    assert_eq!(of(&models[..MOST]), names[..MOST]);
+    assert_eq!(of(&models), names[..MOST]);
+}
+
+#[test]
+fn a_model_with_a_large_input_has_no_example() {
+    let dir = temporary();
+    let pack = |name: &str, width: i64| {
+        let graph = Graph::new()
+            .input("x", &[1, width])
+            .output("y", &[1, width])
+            .node(Node::new("Relu", "relu", &["x"], &["y"]));
+        let file = dir.path().join(format!("{name}.onnx"));
+        fs::write(&file, graph.model()).unwrap();
+        Glovebox::new("pack").arg(&file).run().success();
+        file.with_extension("wasm")
+    };
+    let (largest, larger) = (pack("largest", 256), pack("larger", 257));
+    let models = [("largest", &*largest, ""), ("larger", &*larger, "")];
+    let host = Manifest::new(&manifest(&models)).up().serve();
+    assert_eq!(examples(&host.client()), ["largest"]);
 }

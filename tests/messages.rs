@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use glovebox_grpc::inference::{InferTensorContents, ModelInferRequest, ModelInferResponse};
 use prost::Message;
 
+use crate::harness::damage::{Random, damaged};
 use crate::harness::files::{Manifest, digits, manifest};
 use crate::harness::grpc::status::{DEADLINE, EXHAUSTED, INVALID, NOT_FOUND, UNIMPLEMENTED};
 use crate::harness::grpc::{
@@ -380,4 +381,51 @@ fn a_message_that_does_not_come_is_not_waited_for() {
     }
     idle(&host.client());
     grpc.infer(&digits_raw(&pixels()));
+}
+
+#[test]
+fn a_stream_with_nothing_to_say_ends_and_its_client_asks_again() {
+    let host = both();
+    const QUIET: Duration = Duration::from_secs(60);
+    let quiet = |path: &str, message: Vec<u8>| {
+        let grpc = Grpc::connect(&host.client());
+        let start = Instant::now();
+        let reply = grpc.watch(path, frame(&message), 1, || ());
+        assert_eq!(reply.messages.len(), 1);
+        reply.error(DEADLINE, "timeout");
+        assert!(start.elapsed() >= QUIET, "{:?}", start.elapsed());
+    };
+    std::thread::scope(|scope| {
+        let request = digits_raw(&pixels()).encode_to_vec();
+        scope.spawn(|| quiet(&path("ModelStreamInfer"), request));
+        scope.spawn(|| quiet("/grpc.health.v1.Health/Watch", Vec::new()));
+    });
+    idle(&host.client());
+}
+
+#[test]
+fn damaged_messages_are_answered_or_refused_and_never_fail_in_the_host() {
+    let host = both();
+    let client = host.client();
+    let grpc = Grpc::connect(&client);
+    let mut parameters = digits_typed(&pixels());
+    parameters.id = "7".into();
+    parameters
+        .parameters
+        .insert("timeout".into(), number(1 << 30));
+    parameters.parameters.insert("comment".into(), text("a"));
+    let messages = [digits_raw(&pixels()), digits_typed(&pixels()), parameters];
+    let messages = messages.map(|message| frame(&message.encode_to_vec()));
+    let (mut random, mut answered, mut refused) = (Random::new(5), 0, 0);
+    for round in 0..1_000 {
+        let message = damaged(&messages[round % messages.len()], &mut random);
+        let reply = grpc.send(&path(INFER), &[], message.clone());
+        match reply.code() {
+            0 => answered += 1,
+            INVALID | NOT_FOUND | EXHAUSTED | UNIMPLEMENTED | DEADLINE => refused += 1,
+            _ => panic!("{reply:?} to {message:?}"),
+        }
+    }
+    assert!(answered > 50 && refused > 50, "{answered} {refused}");
+    idle(&client);
 }

@@ -142,7 +142,7 @@ fn requests_are_answered_while_their_models_are_unloaded_around_them() {
 #[test]
 fn a_request_in_flight_keeps_its_model_and_the_next_one_waits_for_its_memory() {
     let host = serve(&["a", "b"], &room_for(1));
-    let rows = 500;
+    let rows = 20_000;
     let client = host.client();
     asks(&client, "a");
     thread::scope(|scope| {

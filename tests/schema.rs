@@ -410,6 +410,7 @@ fn defaults_of_the_schema_are_those_of_pack() {
         let tokenizer = workspace().join("tests/text/unigram.json");
         fs::copy(tokenizer, dir.path().join("tokenizer.json")).unwrap();
         let answer = case.answer(dir.path(), "", "");
+        // Without pooling, a vector for each token is no embedding.
         let is_refused = case.keys.iter().any(|(_, key, _)| *key == "pooling");
         assert_eq!(answer.is_none(), is_refused, "{}", case.output);
         for (table, key, others) in case.keys {

@@ -161,13 +161,20 @@ fn failures_are_told_apart() {
 }
 
 #[test]
-fn sizes_of_batches_are_counted_up_to_a_number() {
+fn sizes_of_executions_are_told_apart_up_to_a_number_and_all_are_counted() {
     let host = up();
     let client = host.client();
-    for rows in 1..=70 {
+    const SIZES: usize = 64;
+    for rows in (1..=SIZES + 2).chain([SIZES, SIZES + 1]) {
         ask(&client, rows);
     }
-    let counted = statistics(&client);
-    assert_eq!(counted["batch_stats"].as_array().unwrap().len(), 64);
-    assert_eq!(counted["execution_count"], 70);
+    let statistics = statistics(&client);
+    let sizes = statistics["batch_stats"].as_array().unwrap();
+    let told: Vec<_> = sizes.iter().map(|size| &size["batch_size"]).collect();
+    assert_eq!(json!(told), json!((1..=SIZES).collect::<Vec<_>>()));
+    // Sizes that are known are counted on.
+    assert_eq!(sizes[SIZES - 1]["compute_infer"]["count"], 2);
+    assert_eq!(statistics["execution_count"], SIZES + 4);
+    let rows = (1..=SIZES + 2).sum::<usize>() + SIZES + SIZES + 1;
+    assert_eq!(statistics["inference_count"], rows);
 }

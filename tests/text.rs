@@ -13,12 +13,12 @@ use crate::harness::host::Host;
 
 const TOLERANCE: f64 = 1e-4;
 
-const EMBED: &str = "[input]\nkind = \"text\"\ntokenizer = \"wordpiece.json\"\n\
+pub(crate) const EMBED: &str = "[input]\nkind = \"text\"\ntokenizer = \"wordpiece.json\"\n\
     [output]\nkind = \"embedding\"\ntensor = \"last_hidden_state\"\npooling = \"mean\"\nnormalise = true\n";
-const CLASSIFY: &str = "[input]\nkind = \"text\"\ntokenizer = \"bpe.json\"\nmax_tokens = 24\n\
+pub(crate) const CLASSIFY: &str = "[input]\nkind = \"text\"\ntokenizer = \"bpe.json\"\nmax_tokens = 24\n\
     [output]\nkind = \"classification\"\ntensor = \"logits\"\nactivation = \"softmax\"\n\
     labels = [\"negative\", \"neutral\", \"positive\"]\n";
-const TAG: &str = "[input]\nkind = \"text\"\ntokenizer = \"unigram.json\"\nmax_tokens = 24\n\
+pub(crate) const TAG: &str = "[input]\nkind = \"text\"\ntokenizer = \"unigram.json\"\nmax_tokens = 24\n\
     [output]\nkind = \"token_classification\"\ntensor = \"logits\"\n\
     labels = [\"O\", \"B-PER\", \"I-PER\", \"B-LOC\", \"I-LOC\"]\n";
 
@@ -26,7 +26,7 @@ fn material(file: &str) -> PathBuf {
     workspace().join("tests/text").join(file)
 }
 
-fn expected() -> &'static Value {
+pub(crate) fn expected() -> &'static Value {
     static EXPECTED: OnceLock<Value> = OnceLock::new();
     EXPECTED.get_or_init(|| {
         let text = fs::read_to_string(material("expected.json")).unwrap();
@@ -41,7 +41,7 @@ fn cases(what: &Value) -> &[Value] {
 }
 
 /// A folder of the model, its tokenizers and this configuration.
-fn folder(model: &str, config: &str) -> tempfile::TempDir {
+pub(crate) fn folder(model: &str, config: &str) -> tempfile::TempDir {
     let dir = temporary();
     let file = format!("{model}.onnx");
     for name in [&*file, "wordpiece.json", "bpe.json", "unigram.json"] {
@@ -75,7 +75,7 @@ fn ask(host: &Host, model: &str, body: &Value) -> Value {
 }
 
 /// A text as a body has it: alone, or with its pair.
-fn passage(case: &Value) -> Value {
+pub(crate) fn passage(case: &Value) -> Value {
     match &case["pair"] {
         Value::Null => case["text"].clone(),
         pair => json!({ "text": case["text"], "pair": pair }),

@@ -23,6 +23,13 @@ ALL = {
     "tract-wasm": "tract as it ships, in plain wasmtime, one warm instance",
     "glovebox-bare": "the packed model in plain wasmtime, one warm instance, no limits",
     "glovebox": "the packed model as it is served: a fresh instance each time, all limits",
+    "glovebox-native": "the same with its graph outside of the sandbox, in tract",
+}
+# What is said to `pack` for an engine, and where the packed models are.
+PACKING = {
+    "glovebox-bare": ([], paths.PACKED),
+    "glovebox": ([], paths.PACKED),
+    "glovebox-native": (["--native"], paths.PACKED_NATIVE),
 }
 
 
@@ -37,8 +44,10 @@ def command(engine: str, model: Model) -> list[str]:
             words = [paths.TRACT, model.file()]
         case "tract-wasm":
             words = [*sandbox(engine), model.file()]
+        case "glovebox-native":
+            words = [*sandbox(engine), "--graph", model.file(), pack(engine, model)]
         case _:
-            words = [*sandbox(engine), pack(model)]
+            words = [*sandbox(engine), pack(engine, model)]
     return [str(word) for word in (*words, model.inputs())]
 
 
@@ -49,14 +58,15 @@ def sandbox(engine: str) -> list:
     return [paths.SANDBOX, *files, *cache, engine]
 
 
-def pack(model: Model) -> Path:
+def pack(engine: str, model: Model) -> Path:
     """The packed model; it stays the same as long as the file and the command do."""
+    options, folder = PACKING[engine]
     sources = (path.read_bytes() for path in (model.file(), paths.GLOVEBOX))
-    file = artifact.path(paths.PACKED, model.name, ".wasm", *sources)
+    file = artifact.path(folder, model.name, ".wasm", *sources)
     if file.exists():
         return file
     words = ["--cache-dir", paths.CACHE, "--cache-size", CACHE_SIZE, "pack", model.file()]
-    command = [paths.GLOVEBOX, *words, "-o", file]
+    command = [paths.GLOVEBOX, *words, *options, "-o", file]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         why = done.stderr.strip().split("\n")[-1]

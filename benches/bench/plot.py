@@ -13,6 +13,7 @@ COLOURS = {
     "tract-wasm": "#76b7b2",
     "glovebox-bare": "#f2b56b",
     "glovebox": "#e1671b",
+    "glovebox-native": "#8c3b0a",
 }
 TICKS = [0.05, 0.1, 0.2, 0.5, 1, 2]
 LEFT, WIDTH, TOP, BAR, GAP = 130, 640, 66, 9, 12

@@ -19,6 +19,7 @@ BARS = [
     ("glovebox", "ort", 0.40),
     ("glovebox", "ort-web", 1.5),
     ("glovebox", "glovebox-bare", 0.97),
+    ("glovebox-native", "tract", 0.95),
 ]
 BUSY = 0.05
 

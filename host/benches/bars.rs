@@ -107,7 +107,13 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
     };
     let limits = Limits::for_image(package.image.0);
     let model = deployer
-        .deploy(name.split(' ').next().unwrap(), &package, tenant, limits)
+        .deploy(
+            name.split(' ').next().unwrap(),
+            &package,
+            Default::default(),
+            tenant,
+            limits,
+        )
         .await
         .unwrap();
     let image = package.image.to_string();

@@ -78,7 +78,9 @@ async fn measure(deployer: &Deployer, name: &str, model: &[u8], packed: Vec<u8>)
     let limits = || Limits::generous(Duration::from_secs(60));
     let behind = Package::parse(with_front(packed.clone()).unwrap()).unwrap();
     let alone = Package::parse(packed).unwrap();
-    let alone = deployer.deploy(name, &alone, tenant(), limits()).await;
+    let alone = deployer
+        .deploy(name, &alone, Default::default(), tenant(), limits())
+        .await;
     let alone = alone.unwrap();
     let world = World::default();
     let behind = deployer.deploy_http(name, &behind, world, tenant(), limits());

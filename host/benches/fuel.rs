@@ -71,7 +71,7 @@ async fn deploy(deployer: &Deployer, file: &Path, fuel: Option<u64>) -> Model {
     };
     let name = file.file_stem().unwrap().to_str().unwrap();
     deployer
-        .deploy(name, &package, tenant, limits)
+        .deploy(name, &package, Default::default(), tenant, limits)
         .await
         .unwrap()
 }

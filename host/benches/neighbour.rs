@@ -103,7 +103,7 @@ async fn deploy(
         weight: 1,
     };
     deployer
-        .deploy(name, &package, tenant, limits)
+        .deploy(name, &package, Default::default(), tenant, limits)
         .await
         .unwrap()
 }

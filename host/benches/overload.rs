@@ -141,7 +141,7 @@ async fn deploy(deployer: &Deployer, dir: &Path, rounds: u64) -> Model {
     };
     let limits = Limits::for_image(package.image.0);
     deployer
-        .deploy("burn", &package, tenant, limits)
+        .deploy("burn", &package, Default::default(), tenant, limits)
         .await
         .unwrap()
 }

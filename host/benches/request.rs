@@ -111,7 +111,9 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
         weight: 1,
     };
     let limits = Limits::for_image(package.image.0);
-    let model = deployer.deploy(name, &package, tenant, limits).await;
+    let model = deployer
+        .deploy(name, &package, Default::default(), tenant, limits)
+        .await;
     model.unwrap()
 }
 

@@ -1,7 +1,8 @@
 //! Glovebox: serverless machine-learning inference in a WebAssembly sandbox.
 //!
 //! The path of a request, which is also the direction in which modules know each other:
-//! [`server`] → [`admission`] → [`model`] → [`sandbox`]. Beside it: [`pack`] makes packed models,
+//! [`server`] → [`admission`] → [`model`] → [`sandbox`] → [`native`], the last for graphs that an
+//! operator trusts. Beside it: [`pack`] makes packed models,
 //! [`compile`] makes machine code, both through a [`worker`]; [`harden`] is the wall around the
 //! process, [`config`] reads `spin.toml`, [`cli`] is the command line.
 //! `ARCHITECTURE.md` has the map and the invariants.
@@ -19,6 +20,7 @@ pub mod limits;
 pub mod media;
 pub mod memory;
 pub mod model;
+pub mod native;
 pub mod pack;
 pub mod routing;
 pub mod sandbox;

@@ -17,6 +17,13 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// run before them, and a fair share remains for guests on a machine that does other work too.
 pub const COMPUTE_NICE: i32 = 5;
 
+/// The same for the threads that run operators of graphs, which nobody can interrupt: a thread of a
+/// guest gets three times as much as one of them where both want the same core.
+pub const NATIVE_NICE: i32 = 10;
+/// Plans of one graph for inputs of different shapes, where there is none for all: as many as a model
+/// of 512 tokens has lengths of rows, and some more. Each may have the graph's weights once more.
+pub const GRAPH_PLANS: usize = 16;
+
 /// What a byte of a body can become on the host: itself and its tensor. `1,` is an FP64 of 8 bytes.
 pub const BYTES_PER_BODY_BYTE: u64 = 1 + 4;
 /// What a byte of output can become on the host: itself and its JSON. A BOOL is `false,`.
@@ -88,7 +95,8 @@ pub const GRPC_BEGINNING_BYTES: usize = (4 * KIB) as usize;
 /// A gRPC message that is no inference: names, versions and parameters, no more than headers may have.
 pub const GRPC_MESSAGE_BYTES: Bytes = Bytes(16 * KIB);
 /// How long a stream of gRPC may wait for its client's next message, or to have something to tell it.
-pub const GRPC_IDLE_TIME: Duration = Duration::from_secs(300);
+/// nginx ends streams of gRPC after as long.
+pub const GRPC_IDLE_TIME: Duration = Duration::from_secs(60);
 /// Tensors in one gRPC message: as many as in one of JSON.
 pub const GRPC_TENSORS: usize = 1024;
 /// Parameters in one gRPC message: as many as in one of JSON.
@@ -146,7 +154,8 @@ pub const FIBER_STACK_BYTES: usize = (2 * MIB) as usize;
 /// What an HTTP component's request takes besides, at most: its header fields, the pieces of bodies
 /// on their way and the buffers of its calls, each bounded below.
 pub const HTTP_REQUEST_BYTES: u64 = 12 * MIB;
-/// Resources of WASI that one HTTP component has at once: requests, bodies, streams, header fields.
+/// Resources of WASI that one instance has at once: requests, bodies, streams, header fields; and,
+/// counted by themselves, graphs, tensors and errors of `wasi:nn`.
 pub const RESOURCES: usize = 256;
 /// The header fields of one request or answer that a guest makes, as they lie in memory.
 pub const FIELDS_BYTES: usize = (16 * KIB) as usize;

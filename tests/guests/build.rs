@@ -1,4 +1,4 @@
-//! Builds the probe for wasm. What rustc writes for this target is a component already.
+//! Builds the guests for wasm. What rustc writes for this target is a component already.
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
@@ -17,17 +17,28 @@ fn main() {
         .ancestors()
         .nth(2)
         .expect("tests/guests is in the workspace");
-    for watched in ["Cargo.lock", "Cargo.toml", "tests/guests/probe"] {
+    for watched in [
+        "Cargo.lock",
+        "Cargo.toml",
+        "tests/guests/classify",
+        "tests/guests/greedy",
+        "tests/guests/probe",
+        "wit/deps/nn",
+    ] {
         println!(
             "cargo::rerun-if-changed={}",
             workspace.join(watched).display()
         );
     }
-    let probe = build(workspace, &out);
-    fs::copy(probe, out.join("probe.wasm")).expect("cargo built the probe");
+    let guests = build(workspace, &out);
+    for guest in ["classify", "greedy", "probe"] {
+        let built = guests.join(format!("glovebox_test_{guest}.wasm"));
+        fs::copy(built, out.join(format!("{guest}.wasm"))).expect("cargo built the guest");
+    }
 }
 
-/// Builds the probe and returns its file. The target directory is shared by all profiles.
+/// Builds the guests and returns the folder of their files. The target directory is shared by all
+/// profiles.
 fn build(workspace: &Path, out: &Path) -> PathBuf {
     check_target();
     let target_dir = out
@@ -40,6 +51,8 @@ fn build(workspace: &Path, out: &Path) -> PathBuf {
         .args([
             "build",
             "--locked",
+            "--package=glovebox-test-classify",
+            "--package=glovebox-test-greedy",
             "--package=glovebox-test-probe",
             "--profile=guest",
             "--target",
@@ -57,11 +70,9 @@ fn build(workspace: &Path, out: &Path) -> PathBuf {
         .expect("cargo runs");
     assert!(
         status.success(),
-        "building the probe failed; the errors are above"
+        "building the guests failed; the errors are above"
     );
-    target_dir
-        .join(TARGET)
-        .join("guest/glovebox_test_probe.wasm")
+    target_dir.join(TARGET).join("guest")
 }
 
 fn check_target() {

@@ -3,6 +3,7 @@
 pub(crate) mod bodies;
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod damage;
 pub(crate) mod files;
 pub(crate) mod grpc;
 pub(crate) mod guest;

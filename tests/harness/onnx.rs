@@ -5,6 +5,9 @@ pub(crate) const OPEN: i64 = -1;
 
 const FLOAT: u64 = 1;
 const UINT8: u64 = 2;
+pub(crate) const INT16: u64 = 5;
+const INT64: u64 = 7;
+pub(crate) const BOOL: u64 = 9;
 
 /// A graph in the making: the fields of a `GraphProto`.
 pub(crate) struct Graph(Message);
@@ -61,6 +64,11 @@ impl Graph {
         Self(self.0.message(11, value_info(name, FLOAT, shape)))
     }
 
+    /// An input of rows of tokens, as many and as long as the caller likes.
+    fn tokens(self, name: &str) -> Self {
+        Self(self.0.message(11, value_info(name, INT64, &[OPEN, OPEN])))
+    }
+
     /// An input of UINT8.
     pub(crate) fn bytes(self, name: &str, shape: &[i64]) -> Self {
         Self(self.0.message(11, value_info(name, UINT8, shape)))
@@ -68,6 +76,11 @@ impl Graph {
 
     pub(crate) fn output(self, name: &str, shape: &[i64]) -> Self {
         Self(self.0.message(12, value_info(name, FLOAT, shape)))
+    }
+
+    /// An output of another datatype, as ONNX numbers it.
+    pub(crate) fn output_of(self, datatype: u64, name: &str, shape: &[i64]) -> Self {
+        Self(self.0.message(12, value_info(name, datatype, shape)))
     }
 
     /// An initializer whose numbers are in the file.
@@ -130,6 +143,24 @@ impl Node {
     pub(crate) fn float(self, name: &str, value: f32) -> Self {
         let attribute = Message::default().text(1, name).float(2, value);
         Self(self.0.message(5, attribute.int(20, 1)))
+    }
+
+    pub(crate) fn floats(self, name: &str, values: &[f32]) -> Self {
+        let attribute = values
+            .iter()
+            .fold(Message::default().text(1, name), |attribute, value| {
+                attribute.float(7, *value)
+            });
+        Self(self.0.message(5, attribute.int(20, 6)))
+    }
+
+    pub(crate) fn texts(self, name: &str, values: &[&str]) -> Self {
+        let attribute = values
+            .iter()
+            .fold(Message::default().text(1, name), |attribute, value| {
+                attribute.text(9, value)
+            });
+        Self(self.0.message(5, attribute.int(20, 8)))
     }
 
     pub(crate) fn ints(self, name: &str, values: &[i64]) -> Self {
@@ -217,6 +248,37 @@ pub(crate) fn dense_layers(seed: u32, layers: usize, width: u64) -> Vec<u8> {
             .node(
                 Node::new("Gemm", &format!("layer{layer}"), &inputs, &[&output]).int("transB", 1),
             );
+    }
+    graph.model()
+}
+
+/// A model of texts: a vector of `width` numbers for each of `words` words, and layers of `width` by
+/// `width` weights behind.
+pub(crate) fn texts(words: u64, layers: usize, width: u64) -> Vec<u8> {
+    let mut graph = Graph::new()
+        .tokens("input_ids")
+        .tokens("attention_mask")
+        .output(&format!("x{layers}"), &[OPEN, OPEN, width as i64])
+        .weights(
+            "words",
+            &[words, width],
+            &noise((words * width) as usize, 3),
+        )
+        .node(Node::new(
+            "Mul",
+            "masked",
+            &["input_ids", "attention_mask"],
+            &["ids"],
+        ))
+        .node(Node::new("Gather", "vectors", &["words", "ids"], &["x0"]));
+    for layer in 0..layers {
+        let weights = noise((width * width) as usize, layer as u32 * 4 + 7);
+        let (input, name) = (format!("x{layer}"), format!("w{layer}"));
+        let output = format!("x{}", layer + 1);
+        let node = format!("layer{layer}");
+        graph = graph
+            .weights(&name, &[width, width], &weights)
+            .node(Node::new("MatMul", &node, &[&input, &name], &[&output]));
     }
     graph.model()
 }

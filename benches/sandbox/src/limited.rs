@@ -8,7 +8,7 @@ use std::time::Instant;
 use glovebox::compile::{self, Compiler};
 use glovebox::limits::{self, Bytes, Limits};
 use glovebox::model::package::Package;
-use glovebox::model::{Deployer, Model};
+use glovebox::model::{Deployer, Model, graphs};
 use glovebox::sandbox::Sandbox;
 use glovebox::sandbox::call::{Answer, Call};
 use glovebox::sandbox::compute::Tenant;
@@ -25,8 +25,10 @@ pub(crate) struct Limited {
 }
 
 impl Limited {
+    /// What `glovebox pack` made, with the file of its graph if it does not hold that.
     pub(crate) fn load(
         wasm: &Path,
+        graph: Option<&Path>,
         inputs: Vec<Tensor>,
         deployer: &Deployer,
     ) -> Result<Self, Failure> {
@@ -39,7 +41,15 @@ impl Limited {
             name: "bench".into(),
             weight: 1,
         };
-        let model = runtime.block_on(deployer.deploy("bench", &package, tenant, limits))?;
+        let metadata = package.metadata.as_ref();
+        let name = metadata.and_then(|metadata| Some(metadata.graph.as_ref()?.name.clone()));
+        let files = graphs::Files {
+            paths: name.zip(graph.map(Path::to_owned)).into_iter().collect(),
+            ..Default::default()
+        };
+        let graphs = graphs::load(&files, metadata, deployer.compiler.worker())?;
+        let model = deployer.deploy("bench", &package, graphs, tenant, limits);
+        let model = runtime.block_on(model)?;
         Ok(Self {
             runtime,
             model,

@@ -31,6 +31,9 @@ struct Arguments {
     /// How much of it
     #[arg(long)]
     cache_size: Bytes,
+    /// The ONNX file, for `glovebox-native`
+    #[arg(long)]
+    graph: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -38,6 +41,7 @@ enum Name {
     TractWasm,
     GloveboxBare,
     Glovebox,
+    GloveboxNative,
 }
 
 fn main() -> ExitCode {
@@ -50,10 +54,11 @@ fn load(arguments: &Arguments) -> Result<Box<dyn Engine>, Failure> {
     Ok(match arguments.engine {
         Name::TractWasm => Box::new(component::Plain::stock(&arguments.stock, model, inputs)?),
         Name::GloveboxBare => Box::new(component::Plain::packed(model, inputs)?),
-        Name::Glovebox => {
+        Name::Glovebox | Name::GloveboxNative => {
             let (command, cache) = (&arguments.glovebox, &arguments.cache);
             let deployer = limited::deployer(command, cache, arguments.cache_size)?;
-            Box::new(limited::Limited::load(model, inputs, &deployer)?)
+            let graph = arguments.graph.as_deref();
+            Box::new(limited::Limited::load(model, graph, inputs, &deployer)?)
         }
     })
 }

@@ -4,6 +4,7 @@ use glovebox_protocol::{CallError, Tensor, TensorSpec};
 use tract_onnx::prelude::*;
 
 use crate::error::{LoadError, failed};
+use crate::ml::ClassNames;
 use crate::parsed::Parsed;
 use crate::tensor::{datatype, from_tract, to_tract};
 
@@ -18,6 +19,8 @@ pub struct Graph {
     pub inputs: Vec<TensorSpec>,
     /// What it gives; an open dimension is -1.
     pub outputs: Vec<TensorSpec>,
+    /// What the classes are called for which an output has scores, where the model says so.
+    pub class_names: ClassNames,
 }
 
 impl Graph {
@@ -43,6 +46,7 @@ impl Graph {
             inputs: specs(&model, input_names, model.input_outlets()?)?,
             outputs: specs(&model, output_names, model.output_outlets()?)?,
             plan: model.into_runnable()?,
+            class_names: ClassNames::new(),
         })
     }
 

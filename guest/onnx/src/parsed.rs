@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use glovebox_protocol::TensorSpec;
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
@@ -13,8 +14,10 @@ use crate::functions;
 use crate::graph::{Adopt, Graph};
 use crate::lower::lower;
 use crate::misread::opset;
+use crate::ml::{self, ClassNames, take_off_maps};
 use crate::ops;
 use crate::refused::{check_data, check_datatypes, check_inputs, check_operators, check_training};
+use crate::tensor::datatype;
 
 /// A model that is read, and not yet prepared for inputs of any size.
 pub struct Parsed {
@@ -23,6 +26,7 @@ pub struct Parsed {
     /// Its inputs, in their order.
     pub input_names: Vec<String>,
     output_names: Vec<String>,
+    class_names: ClassNames,
 }
 
 impl Parsed {
@@ -36,10 +40,13 @@ impl Parsed {
 
     fn of_proto(mut proto: pb::ModelProto, file: &[u8], adopt: Adopt) -> Result<Self, LoadError> {
         functions::inline(&mut proto, file)?;
+        let graph = proto.graph.as_mut();
+        let class_names = graph.map(take_off_maps).unwrap_or_default();
         let opset = opset(&proto);
         proto.graph.iter_mut().for_each(|graph| lower(graph, opset));
         let mut onnx = tract_onnx::onnx();
         ops::register(&mut onnx);
+        ml::register(&mut onnx);
         check_operators(&onnx, &proto)?;
         check_datatypes(&proto)?;
         check_data(&proto)?;
@@ -50,6 +57,7 @@ impl Parsed {
             adopt,
             input_names: name_inputs(&model)?,
             output_names: name_outputs(&model)?,
+            class_names,
             model,
         })
     }
@@ -91,6 +99,33 @@ impl Parsed {
         sizes.collect()
     }
 
+    /// What it takes, as it declares it; an open dimension is -1.
+    ///
+    /// # Errors
+    /// An input declares no datatype or no shape, or a datatype that the protocol lacks.
+    pub fn inputs(&self) -> Result<Vec<TensorSpec>, LoadError> {
+        let inputs = self.input_names.iter().enumerate();
+        let specs = inputs.map(|(index, name)| {
+            let fact = self.model.input_fact(index)?;
+            let datatype = fact.datum_type.concretize().and_then(datatype);
+            let rank = fact.shape.rank().concretize();
+            let (Some(datatype), Some(rank)) = (datatype, rank) else {
+                return Err(LoadError::Model(format!(
+                    "input {name:?} declares no datatype or no shape"
+                )));
+            };
+            let size = |axis| fact.shape.dim(axis)?.concretize()?.to_i64().ok();
+            Ok(TensorSpec {
+                name: name.clone(),
+                datatype,
+                shape: (0..rank as usize)
+                    .map(|axis| size(axis).unwrap_or(-1))
+                    .collect(),
+            })
+        });
+        specs.collect()
+    }
+
     /// The graph for one row of so many tokens.
     ///
     /// # Errors
@@ -119,7 +154,9 @@ impl Parsed {
     /// # Errors
     /// As [`Parsed::of`].
     pub fn graph(&self, model: TypedModel) -> Result<Graph, LoadError> {
-        Graph::new(model, &self.input_names, &self.output_names)
+        let mut graph = Graph::new(model, &self.input_names, &self.output_names)?;
+        graph.class_names.clone_from(&self.class_names);
+        Ok(graph)
     }
 
     /// The graph for inputs of all the sizes that it leaves open.

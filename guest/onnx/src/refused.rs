@@ -65,11 +65,20 @@ fn is_known(onnx: &Onnx, node: &pb::NodeProto) -> bool {
     is_ours && onnx.op_register.0.contains_key(&node.op_type)
 }
 
-/// Refuses datatypes that tensors cannot have.
+/// Refuses inputs that are no tensors, and datatypes that tensors cannot have.
 pub(crate) fn check_datatypes(proto: &pb::ModelProto) -> Result<(), LoadError> {
     let Some(graph) = &proto.graph else {
         return Ok(());
     };
+    // The description of the format here has no other types.
+    let is_other =
+        |input: &&pb::ValueInfoProto| input.r#type.as_ref().is_some_and(|of| of.value.is_none());
+    if let Some(other) = graph.input.iter().find(is_other) {
+        return Err(LoadError::Model(format!(
+            "input {:?} is a sequence, an optional or a map, which is not supported",
+            other.name
+        )));
+    }
     let values = graph.input.iter().chain(&graph.output);
     let values = values.filter_map(|value| {
         let pb::type_proto::Value::TensorType(tensor) = value.r#type.as_ref()?.value.as_ref()?;

@@ -2,6 +2,7 @@
 
 use glovebox_protocol::{InferRequest, InferResponse, Tensor, TensorSpec};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::CallError;
 use crate::input::{Input, Lengths, Origin, Probe};
@@ -50,20 +51,25 @@ impl Pipeline {
         inputs: &[TensorSpec],
         outputs: &[TensorSpec],
     ) -> Result<Self, String> {
-        let pipeline = Self::read(json)?;
+        let written = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let pipeline = Self::read(&written)?;
         pipeline.check(inputs, outputs)?;
         Ok(pipeline)
     }
 
-    /// Reads the configuration for a model whose inputs are not known yet.
+    /// Reads the configuration for a model whose inputs are not known yet. It is no text: positions
+    /// in JSON would mean nothing to the author of `model.toml`.
     ///
     /// # Errors
     /// What is written wrong, for the model's author.
-    pub fn read(json: &[u8]) -> Result<Self, String> {
-        // By way of a value: positions in this text mean nothing to the author of `model.toml`.
-        let value: serde_json::Value =
-            serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        Self::deserialize(value).map_err(|error| error.to_string())
+    pub fn read(written: &Map<String, Value>) -> Result<Self, String> {
+        Self::deserialize(written).map_err(|error| error.to_string())
+    }
+
+    /// Takes the names that the model itself has for the classes of its outputs, where the
+    /// configuration has none.
+    pub fn name_classes(&mut self, names: &[(String, Vec<String>)]) {
+        self.output.name_classes(names);
     }
 
     /// Whether the configuration fits the model's inputs and outputs.

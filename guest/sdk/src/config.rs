@@ -1,11 +1,11 @@
 //! What `model.toml` says to a guest.
 
+use glovebox_image::while_doing;
 use glovebox_pipeline::{About, CallError, Lengths, Pipeline};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::model::Model;
-use crate::note;
 
 /// What `model.toml` says. The packer has read the files that it names: the labels of `[output]` are
 /// a list.
@@ -40,7 +40,10 @@ impl Config {
     /// # Errors
     /// What is written wrong there, or does not fit the model.
     pub fn pipeline(&self, model: &Model) -> Result<Pipeline, String> {
-        let pipeline = pipeline(&self.0, model)?;
+        let mut pipeline = Pipeline::read(&self.0)?;
+        pipeline.name_classes(model.class_names());
+        let signature = model.signature();
+        pipeline.check(&signature.inputs, &signature.outputs)?;
         probe(&pipeline, model)?;
         Ok(pipeline)
     }
@@ -48,16 +51,15 @@ impl Config {
     /// The lengths of rows that the standard pipeline asks for, if it is one of texts. Where it is
     /// none, that is said when the guest asks for it.
     pub(crate) fn lengths(&self) -> Option<Lengths> {
-        let json = serde_json::to_vec(&self.0).ok()?;
-        Pipeline::read(&json).ok()?.lengths()
+        Pipeline::read(&self.0).ok()?.lengths()
     }
 
     /// What the model says of itself. Without its tables, every configuration is one of a standard
     /// pipeline.
-    pub(crate) fn about(&self, model: &Model) -> Result<About, String> {
-        let mut texts = self.0.clone();
-        texts.retain(|_, value| !value.is_object());
-        Ok(pipeline(&texts, model)?.about())
+    pub(crate) fn about(&self) -> Result<About, String> {
+        let texts = self.0.iter().filter(|(_, value)| !value.is_object());
+        let texts = texts.map(|(key, value)| (key.clone(), value.clone()));
+        Ok(Pipeline::read(&texts.collect())?.about())
     }
 
     fn table<T: DeserializeOwned>(&self, name: &str) -> Result<T, String> {
@@ -65,12 +67,6 @@ impl Config {
         let table = table.cloned().unwrap_or_else(|| Map::new().into());
         T::deserialize(table).map_err(|error| format!("[{name}]: {error}"))
     }
-}
-
-fn pipeline(config: &Map<String, Value>, model: &Model) -> Result<Pipeline, String> {
-    let json = serde_json::to_vec(config).map_err(|error| error.to_string())?;
-    let signature = model.signature();
-    Pipeline::from_json(&json, &signature.inputs, &signature.outputs)
 }
 
 /// Tries the largest that media can become. Where the engine panics over it, the note says what it
@@ -81,6 +77,6 @@ fn probe(pipeline: &Pipeline, model: &Model) -> Result<(), String> {
         return Ok(());
     };
     let about = format!("the model fails on {}", probe.about);
-    let run = note::while_doing(&about, || model.run(probe.tensors));
+    let run = while_doing(&about, || model.run(probe.tensors));
     run.map(drop).map_err(|error| format!("{about}: {error}"))
 }

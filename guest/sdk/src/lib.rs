@@ -10,27 +10,15 @@
 //! A guest imports nothing, so it has no clock, no files, no network and no randomness. A panic is
 //! a trap that ends this one instance.
 //!
-//! Inside: `pack` is what the packer calls, `heap` lays out what is left in
-//! memory, `exports` passes on what the host calls. On other targets than wasm there is neither
-//! `pack` nor `heap`: a guest's own functions can be tested where they are written.
-#![cfg_attr(
-    not(target_family = "wasm"),
-    allow(dead_code, reason = "only the packer loads models")
-)]
+//! Inside: `model` is the engine, `guest` puts a function around it, and the crate `glovebox-image`
+//! makes an image of both.
 
 mod config;
-mod exports;
 mod function;
 mod graph;
-#[cfg(target_family = "wasm")]
-mod heap;
+mod guest;
 mod model;
-mod note;
-#[cfg(target_family = "wasm")]
-mod pack;
 mod rows;
-#[cfg(target_family = "wasm")]
-mod seeds;
 mod weights;
 
 pub use config::Config;
@@ -42,9 +30,8 @@ pub use model::Model;
 /// What [`export!`] expands to; nothing for people.
 #[doc(hidden)]
 pub mod private {
-    pub use crate::exports::{Exports, bindings};
-    #[cfg(target_family = "wasm")]
-    pub use crate::pack::load_as;
+    pub use crate::guest::Guest;
+    pub use glovebox_image as image;
 }
 
 /// Makes the crate a guest with this [`Function`]: exports the world `model-function`, and what the
@@ -52,38 +39,6 @@ pub mod private {
 #[macro_export]
 macro_rules! export {
     ($function:ty) => {
-        #[allow(unsafe_code, reason = "exported by name")]
-        const _: () = {
-            use $crate::private::Exports;
-            $crate::private::bindings::export_component!(
-                Exports with_types_in $crate::private::bindings
-            );
-
-            /// Loads a model; see `pack.rs` of `glovebox-guest`.
-            ///
-            /// # Safety
-            /// As `load_as` says.
-            #[cfg(target_family = "wasm")]
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn pack_load(
-                model: *const u8,
-                model_bytes: usize,
-                config: *const u8,
-                config_bytes: usize,
-                plan: *const u32,
-                plan_words: usize,
-                warm: u32,
-            ) -> u64 {
-                // SAFETY: the caller's promise is passed on.
-                unsafe {
-                    $crate::private::load_as::<$function>(
-                        (model, model_bytes),
-                        (config, config_bytes),
-                        (plan, plan_words),
-                        warm,
-                    )
-                }
-            }
-        };
+        $crate::private::image::export!($crate::private::Guest<$function>);
     };
 }

@@ -52,6 +52,15 @@ impl Model {
         &self.signature
     }
 
+    /// What the classes are called for which an output has scores, by the output's name; only where
+    /// the ONNX file says so.
+    pub fn class_names(&self) -> &[(String, Vec<String>)] {
+        match &self.engine {
+            Engine::Open(graph) => &graph.class_names,
+            Engine::Rows(_) => &[],
+        }
+    }
+
     /// Runs it; all of its outputs, in their order.
     ///
     /// # Errors

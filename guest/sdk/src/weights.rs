@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use glovebox_onnx::LoadError;
-use tract_onnx::prelude::{Tensor, TypedModel};
+use tract_onnx::prelude::{Tensor, TypedModel, TypedNode};
 use tract_onnx::tract_core::dyn_clone;
 use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::matmul::optimized::{MatMulOperand, OptMatMul, ProtoFusedSpec};
 use tract_onnx::tract_core::tract_linalg::mmm::{EagerPackedInput, PackedMatrixStorage};
 use tract_onnx::tract_core::tract_linalg::pack::PackedFormat;
 
-/// The weights of all graphs: each of them once.
+/// The weights of all graphs, by the names of their nodes: each of them once.
 #[derive(Default)]
-pub(crate) struct Weights(HashMap<String, Vec<Arc<Tensor>>>);
+pub(crate) struct Weights {
+    constants: HashMap<String, Vec<Arc<Tensor>>>,
+    /// Those of products, which have them packed and not as a node of their own.
+    factors: HashMap<String, Vec<EagerPackedInput>>,
+}
 
 impl Weights {
     /// Gives a graph those that another graph has, too.
@@ -21,24 +26,57 @@ impl Weights {
     /// A constant is not what its graph says of it.
     pub(crate) fn share(&mut self, model: &mut TypedModel) -> Result<(), LoadError> {
         for node in &mut model.nodes {
-            let Some(constant) = node.op_as::<Const>() else {
-                continue;
-            };
-            let known = self.0.entry(node.name.clone()).or_default();
-            let Some(shared) = known.iter().find(|known| is_same(known, constant.val())) else {
-                known.push(Arc::clone(constant.val()));
-                continue;
-            };
-            let fact = constant.exotic_fact().map(dyn_clone::clone_box);
-            node.op = Box::new(Const::new_with_opt_exotic_fact(Arc::clone(shared), fact)?);
-            for output in &mut node.outputs {
-                if let Some(value) = &mut output.fact.konst {
-                    *value = Arc::clone(shared);
-                }
-            }
+            self.share_constant(node)?;
+            self.share_factors(node);
         }
         Ok(())
     }
+
+    fn share_constant(&mut self, node: &mut TypedNode) -> Result<(), LoadError> {
+        let Some(constant) = node.op_as::<Const>() else {
+            return Ok(());
+        };
+        let known = self.constants.entry(node.name.clone()).or_default();
+        let shared = first(known, constant.val(), |known, new| {
+            Arc::ptr_eq(known, new) || is_same(known, new)
+        });
+        let fact = constant.exotic_fact().map(dyn_clone::clone_box);
+        for output in &mut node.outputs {
+            if let Some(value) = &mut output.fact.konst {
+                *value = Arc::clone(&shared);
+            }
+        }
+        node.op = Box::new(Const::new_with_opt_exotic_fact(shared, fact)?);
+        Ok(())
+    }
+
+    fn share_factors(&mut self, node: &mut TypedNode) {
+        let name = node.name.clone();
+        let Some(product) = node.op_as_mut::<OptMatMul>() else {
+            return;
+        };
+        let factors = product.micro_ops.iter_mut().flat_map(|step| match step {
+            ProtoFusedSpec::AddMatMul { a, b, .. } => vec![a, b],
+            _ => Vec::new(),
+        });
+        for factor in factors {
+            if let MatMulOperand::Const(value) = factor
+                && let Some(packed) = value.downcast_mut::<EagerPackedInput>()
+            {
+                let known = self.factors.entry(name.clone()).or_default();
+                *packed = first(known, packed, is_same_packed);
+            }
+        }
+    }
+}
+
+/// The first that was the same as this one, perhaps this one itself.
+fn first<T: Clone>(known: &mut Vec<T>, new: &T, is_same: impl Fn(&T, &T) -> bool) -> T {
+    if let Some(same) = known.iter().find(|known| is_same(known, new)) {
+        return same.clone();
+    }
+    known.push(new.clone());
+    new.clone()
 }
 
 /// Whether two constants hold the same numbers.

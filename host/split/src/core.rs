@@ -5,24 +5,32 @@ use wasm_encoder::{
     EntityType, ExportKind, ExportSection, ImportSection, MemorySection, MemoryType, Module,
     ModuleType, RawSection, SectionId,
 };
-use wasmparser::{Export, ExternalKind, Parser, Payload, ValType};
+use wasmparser::{Export, ExternalKind, Import, Parser, Payload, TypeRef, ValType};
 
 use crate::SplitError;
 
-/// Refuses a module with an import, the first of them named.
-pub(crate) fn check_imports(core: &[u8]) -> Result<(), SplitError> {
+/// Refuses a module that imports anything but functions of these packages, the first such import named.
+pub(crate) fn check_imports(core: &[u8], packages: &[&str]) -> Result<(), SplitError> {
+    let may = |import: &Import<'_>| {
+        let is_of = |package: &&str| import.module.starts_with(*package);
+        matches!(import.ty, TypeRef::Func(_)) && packages.iter().any(is_of)
+    };
+    match imports(core)?.iter().find(|import| !may(import)) {
+        None => Ok(()),
+        Some(Import { module, name, .. }) => Err(SplitError::Imports(format!("{module}.{name}"))),
+    }
+}
+
+fn imports(core: &[u8]) -> Result<Vec<Import<'_>>, SplitError> {
+    let mut found = Vec::new();
     for payload in Parser::new(0).parse_all(core) {
-        if let Payload::ImportSection(imports) = payload?
-            && let Some(import) = imports.into_imports().next()
-        {
-            let import = import?;
-            return Err(SplitError::Imports(format!(
-                "{}.{}",
-                import.module, import.name
-            )));
+        if let Payload::ImportSection(imports) = payload? {
+            for import in imports.into_imports() {
+                found.push(import?);
+            }
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The module's one memory.
@@ -41,7 +49,11 @@ pub(crate) fn memory(core: &[u8]) -> Result<MemoryType, SplitError> {
 
 /// The module with its memory imported as `env.memory` and without data.
 pub(crate) fn code(core: &[u8], memory: MemoryType) -> Result<Vec<u8>, SplitError> {
-    check_imports(core)?;
+    let mut all_imports = ImportSection::new();
+    all_imports.import("env", "memory", EntityType::Memory(memory));
+    for Import { module, name, ty } in imports(core)? {
+        all_imports.import(module, name, RoundtripReencoder.entity_type(ty)?);
+    }
     let mut module = Module::new();
     for payload in Parser::new(0).parse_all(core) {
         let payload = payload?;
@@ -53,6 +65,7 @@ pub(crate) fn code(core: &[u8], memory: MemoryType) -> Result<Vec<u8>, SplitErro
         };
         let keep = ![
             SectionId::Custom,
+            SectionId::Import,
             SectionId::Memory,
             SectionId::Data,
             SectionId::DataCount,
@@ -64,9 +77,7 @@ pub(crate) fn code(core: &[u8], memory: MemoryType) -> Result<Vec<u8>, SplitErro
             module.section(&RawSection { id, data });
         }
         if id == SectionId::Type as u8 {
-            let mut imports = ImportSection::new();
-            imports.import("env", "memory", EntityType::Memory(memory));
-            module.section(&imports);
+            module.section(&all_imports);
         }
     }
     let code = module.finish();
@@ -103,19 +114,28 @@ pub(crate) fn image_type(memory: MemoryType) -> ModuleType {
     module_type
 }
 
-/// The type of the code, as [`code`] makes it of the module, which is valid.
+/// The type of the code, as [`code`] makes it of the module, which is valid and imports functions only.
 pub(crate) fn code_type(core: &[u8], memory: MemoryType) -> Result<ModuleType, SplitError> {
     let types = wasmparser::Validator::new().validate_all(core)?;
     let types = types.as_ref();
     let mut module_type = ModuleType::new();
-    module_type.import("env", "memory", EntityType::Memory(memory));
-    for (index, export) in (0..).zip(exported_functions(core)?) {
-        let function = types.get(types.core_function_at(export.index));
+    let declare = |module_type: &mut ModuleType, function: u32| {
+        let function = types.get(types.core_function_at(function));
         let function = function.ok_or_else(|| SplitError::Broken("a function's type".into()))?;
         let function = function.unwrap_func();
         let (parameters, results) = (values(function.params())?, values(function.results())?);
+        let index = module_type.type_count();
         module_type.ty().function(parameters, results);
-        module_type.export(export.name, EntityType::Function(index));
+        Ok::<_, SplitError>(EntityType::Function(index))
+    };
+    module_type.import("env", "memory", EntityType::Memory(memory));
+    for (index, Import { module, name, .. }) in (0..).zip(imports(core)?) {
+        let function = declare(&mut module_type, index)?;
+        module_type.import(module, name, function);
+    }
+    for export in exported_functions(core)? {
+        let function = declare(&mut module_type, export.index)?;
+        module_type.export(export.name, function);
     }
     module_type.export("memory", EntityType::Memory(memory));
     Ok(module_type)

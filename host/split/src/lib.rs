@@ -34,21 +34,23 @@ pub struct Parts {
 
 impl Parts {
     /// Takes a guest apart: a component, or a core module that says of which world it is, as a
-    /// compiler leaves it.
+    /// compiler leaves it. `imports` are the packages whose functions it may import.
     ///
     /// # Errors
-    /// The guest is broken, has imports, or is more than one module.
-    pub fn split(guest: &[u8]) -> Result<Self, SplitError> {
+    /// The guest is broken, has other imports, or is more than one module and what connects that with
+    /// its imports.
+    pub fn split(guest: &[u8], imports: &[&str]) -> Result<Self, SplitError> {
         let component = match Parser::is_component(guest) {
             true => guest.to_vec(),
             false if Parser::is_core_wasm(guest) => {
-                core::check_imports(guest)?;
+                core::check_imports(guest, imports)?;
                 component(guest)?
             }
             false => return Err(SplitError::NotWasm),
         };
         wasmparser::validate(&component)?;
-        let core = core_module(&component)?;
+        let core = core_module(&component, imports)?;
+        core::check_imports(core, imports)?;
         let memory = core::memory(core)?;
         Ok(Self {
             code: shrink::shrink(&core::code(core, memory)?)?,
@@ -98,8 +100,8 @@ fn append_imports(component: &mut Vec<u8>, modules: &[(&str, &ModuleType)]) {
     imports.append_to_component(component);
 }
 
-/// The one module of a component.
-fn core_module(component: &[u8]) -> Result<&[u8], SplitError> {
+/// The module of a component; if it has imports, there are others behind it that connect both.
+fn core_module<'a>(component: &'a [u8], imports: &[&str]) -> Result<&'a [u8], SplitError> {
     let mut modules = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
         if let Payload::ModuleSection {
@@ -111,6 +113,7 @@ fn core_module(component: &[u8]) -> Result<&[u8], SplitError> {
     }
     match modules.as_slice() {
         [module] => Ok(module),
+        [module, ..] if !imports.is_empty() => Ok(module),
         modules => Err(SplitError::Modules(modules.len())),
     }
 }

@@ -1,40 +1,57 @@
-//! What stands behind the modules of a component, made for an image and code instead of one module.
+//! What stands behind the main module of a component, made for an image and code in its place.
 
-use std::borrow::Cow;
-
-use wasm_encoder::reencode::{self, Reencode, ReencodeComponent};
+use wasm_encoder::reencode::{self, Reencode, ReencodeComponent, component_utils};
 use wasm_encoder::{InstanceSection, ModuleArg};
-use wasmparser::Parser;
+use wasmparser::{Instance, Parser};
 
 use crate::SplitError;
 
-/// All of the component after its modules, made to use an image and code instead of one module.
+/// The index of the main module, which compilers put first.
+const MAIN: u32 = 0;
+/// The indices of what stands in its place, and of the image's instance.
+const IMAGE: u32 = 0;
+const CODE: u32 = 1;
+const MEMORY: (&str, ModuleArg) = ("env", ModuleArg::Instance(0));
+
+/// All of the component but its main module, made to use an image and code instead.
 pub(crate) fn tail(component: &[u8]) -> Result<Vec<u8>, SplitError> {
     let mut tail = wasm_encoder::Component::new();
-    Tail.parse_component(&mut tail, Parser::new(0), component)?;
+    Tail::default().parse_component(&mut tail, Parser::new(0), component)?;
     let mut bytes = tail.finish();
     bytes.drain(..wasm_encoder::Component::HEADER.len());
     Ok(bytes)
 }
 
-/// Module 0 becomes the image (instance 0), module 1 the code (instance 1, given instance 0).
-struct Tail;
+/// The image is instantiated before all others; the code in the main module's place, with the image's
+/// memory. Other modules, which connect a guest with its imports, stay as they are.
+#[derive(Default)]
+struct Tail {
+    is_behind_main: bool,
+    has_image: bool,
+}
 
 impl Reencode for Tail {
     type Error = std::convert::Infallible;
 }
 
 impl ReencodeComponent for Tail {
+    fn module_index(&mut self, index: u32) -> u32 {
+        index + 1
+    }
+
     fn instance_index(&mut self, index: u32) -> u32 {
         index + 1
     }
 
     fn parse_component_submodule(
         &mut self,
-        _: &mut wasm_encoder::Component,
-        _: Parser,
-        _: &[u8],
+        component: &mut wasm_encoder::Component,
+        parser: Parser,
+        module: &[u8],
     ) -> Result<(), reencode::Error> {
+        if std::mem::replace(&mut self.is_behind_main, true) {
+            component_utils::parse_component_submodule(self, component, parser, module)?;
+        }
         Ok(())
     }
 
@@ -49,18 +66,27 @@ impl ReencodeComponent for Tail {
     fn parse_instance(
         &mut self,
         instances: &mut InstanceSection,
-        instance: wasmparser::Instance<'_>,
+        instance: Instance<'_>,
     ) -> Result<(), reencode::Error> {
-        // The module has no imports, so there are no arguments.
-        let wasmparser::Instance::Instantiate {
-            module_index: 0, ..
+        if !std::mem::replace(&mut self.has_image, true) {
+            let no_arguments: [(&str, ModuleArg); 0] = [];
+            instances.instantiate(IMAGE, no_arguments);
+        }
+        let Instance::Instantiate {
+            module_index: MAIN,
+            args,
         } = instance
         else {
-            return reencode::component_utils::parse_instance(self, instances, instance);
+            return component_utils::parse_instance(self, instances, instance);
         };
-        let no_arguments: [(Cow<'_, str>, ModuleArg); 0] = [];
-        instances.instantiate(0, no_arguments);
-        instances.instantiate(1, [("env", ModuleArg::Instance(0))]);
+        let given = args.iter().map(|arg| {
+            (
+                arg.name,
+                ModuleArg::Instance(self.instance_index(arg.index)),
+            )
+        });
+        let given: Vec<_> = given.chain([MEMORY]).collect();
+        instances.instantiate(CODE, given);
         Ok(())
     }
 }

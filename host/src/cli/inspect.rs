@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Failure;
 use crate::limits::Bytes;
+use crate::model::graphs;
 use crate::model::metadata::Metadata;
 use crate::model::package::{Code, Package};
 use crate::model::runtime;
@@ -52,6 +53,7 @@ fn as_json(package: &Package, file: &File) -> serde_json::Value {
         "bytes": file.size,
         "image_bytes": package.image.0,
         "core_module_bytes": package.modules.iter().map(|module| module.0).collect::<Vec<_>>(),
+        "execution": execution(&package.imports),
         "shares_runtime": package.code != Code::Own,
         "imports": package.imports,
         "exports": package.exports,
@@ -85,10 +87,27 @@ fn as_text(package: &Package, file: &File) -> String {
             Code::Own => "its own, compiled before it is served".to_owned(),
         },
     );
+    line(
+        "execution",
+        match graphs::run_natively(&package.imports) {
+            true => {
+                "native, outside of the sandbox, where the manifest says so and names the graphs"
+            }
+            false => "in the sandbox",
+        }
+        .into(),
+    );
     line("memory", format!("{} before a request", package.image));
     line("file", Bytes(file.size).to_string());
     line("digest", file.digest.clone());
     lines.concat()
+}
+
+fn execution(imports: &[String]) -> &'static str {
+    match graphs::run_natively(imports) {
+        true => "native",
+        false => "sandbox",
+    }
 }
 
 fn describe(metadata: &Metadata, line: &mut impl FnMut(&str, String)) {
@@ -122,6 +141,13 @@ fn describe(metadata: &Metadata, line: &mut impl FnMut(&str, String)) {
     }
     if !metadata.labels.is_empty() {
         line("labels", metadata.labels.join(", "));
+    }
+    if let Some(graph) = &metadata.graph {
+        let asked = format!(
+            "{} (sha256:{}), which the host runs",
+            graph.name, graph.sha256
+        );
+        line("graph", asked);
     }
     line("source", format!("sha256:{}", metadata.source_sha256));
     line("packed by", metadata.tool.clone());

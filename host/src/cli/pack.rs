@@ -33,6 +33,10 @@ pub(super) struct Pack {
     /// The code around the model, built with the crate glovebox-guest [default: what model.toml asks for]
     #[arg(long, value_name = "WASM")]
     guest: Option<PathBuf>,
+    /// Leave the graph out, for the host to run it outside of the sandbox; serving it needs the
+    /// operator's consent, and the model's file
+    #[arg(long, conflicts_with_all = ["guest", "http", "profile"])]
+    native: bool,
     /// The component to write [default: the model's file with the extension .wasm]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -80,6 +84,7 @@ impl Pack {
         let start = Instant::now();
         let guest = match &self.guest {
             Some(file) => guest(file)?,
+            None if self.native => Guest::native(),
             None => Guest::standard(),
         };
         let config = ModelConfig::find(&self.model, self.config.as_deref())?;
@@ -105,6 +110,8 @@ struct Made {
     component: Vec<u8>,
     image: Bytes,
     signature: Signature,
+    /// The file of the graph, if the component does not hold it.
+    graph: Option<PathBuf>,
     assumed: Vec<Assumption>,
     edge: Option<EdgeReport>,
 }
@@ -122,6 +129,7 @@ impl Made {
             component,
             image: packed.image,
             signature: packed.signature,
+            graph: arguments.native.then(|| arguments.model.clone()),
             assumed: packed.assumed,
             edge: None,
         })
@@ -147,7 +155,8 @@ impl Made {
         json!({
             "name": self.config.name, "output": self.output, "bytes": self.component.len(),
             "image_bytes": self.image.0, "examples": self.config.examples.len(),
-            "signature": self.signature, "assumed": self.assumed, "edge": self.edge,
+            "signature": self.signature, "assumed": self.assumed, "graph": self.graph,
+            "edge": self.edge,
         })
     }
 
@@ -166,9 +175,21 @@ impl Made {
         );
         let assumed = self.assumed.iter();
         let assumed = assumed.map(|assumption| format!("assumed: {assumption}\n"));
-        let edge = self.edge.as_ref().map(edge_text).unwrap_or_default();
-        assumed.collect::<String>() + &packed + &edge
+        let edge = self.edge.as_ref().map(edge_text);
+        let graph = self.graph.as_ref();
+        let graph = graph.map(|file| graph_text(&self.config.name, file));
+        assumed.collect::<String>() + &packed + &edge.or(graph).unwrap_or_default()
     }
+}
+
+/// What an operator writes to let the host run a graph.
+fn graph_text(name: &str, file: &Path) -> String {
+    // Texts are written alike in JSON and TOML.
+    let (name, file) = (json!(name), json!(file.to_string_lossy()));
+    format!(
+        "its graph runs outside of the sandbox, if spin.toml says so (paths are relative to it):\n\n\
+         [component.<id>.tool.glovebox]\nexecution = \"native\"\ngraphs = {{ {name} = {file} }}\n"
+    )
 }
 
 fn edge_text(report: &EdgeReport) -> String {

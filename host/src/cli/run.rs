@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -68,7 +69,9 @@ impl Run {
         let metadata = package.metadata.as_ref();
         let name = metadata.map_or("model", |metadata| metadata.name.as_str());
         let limits = Limits::generous(limits::RUN_CPU);
-        let model = deployer.deploy(name, package, tenant(), limits).await?;
+        let model = deployer
+            .deploy(name, package, Arc::default(), tenant(), limits)
+            .await?;
         match (&self.input.input, &self.input.tensors) {
             (Some(file), _) => predict(&model, file, self.content_type.as_deref()).await,
             (None, Some(file)) => infer(&model, file).await,

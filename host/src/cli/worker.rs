@@ -8,6 +8,8 @@ use clap::{Args, Subcommand};
 use super::{Common, Failure, background, deployer};
 use crate::compile::{Job, Kind};
 use crate::limits::Bytes;
+use crate::model::graphs;
+use crate::native::{self, Engine};
 use crate::pack::job::{self, Load};
 use crate::sandbox::Sandbox;
 use crate::sandbox::engine::Metering;
@@ -37,6 +39,8 @@ enum JobName {
     Compile { kind: Kind, metering: Metering },
     #[command(name = job::NAME)]
     LoadModel,
+    #[command(name = graphs::JOB)]
+    LoadGraph { engine: Engine },
 }
 
 impl Worker {
@@ -44,6 +48,7 @@ impl Worker {
         match self.job {
             JobName::Compile { kind, metering } => self.compile(Job { kind, metering }),
             JobName::LoadModel => self.load(common),
+            JobName::LoadGraph { engine } => self.try_graph(engine),
         }
     }
 
@@ -72,6 +77,18 @@ impl Worker {
             Err(reason) => Err(reason.as_slice()),
         };
         Ok(child::answer(answer)?)
+    }
+
+    /// Whether a graph can be loaded: who asks then does it again.
+    fn try_graph(&self, engine: Engine) -> Result<ExitCode, Failure> {
+        native::prepare(engine)?;
+        let input = child::input()?;
+        child::confine(&self.budget())?;
+        let reason = native::load(engine, &input).map_err(|error| error.to_string());
+        Ok(child::answer(match &reason {
+            Ok(_) => Ok(Vec::new()),
+            Err(reason) => Err(reason.as_bytes()),
+        })?)
     }
 
     fn budget(&self) -> Budget {

@@ -12,6 +12,7 @@ use super::manifest::{BuildToml, ComponentToml, SourceToml};
 use super::shape::TextOr;
 use super::variables::{Values, Variables};
 use crate::allowed_hosts::AllowedHosts;
+use crate::model::graphs::Files;
 
 /// A component to be served.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Component {
     pub weight: u32,
     /// What the manifest says of its limits.
     pub limits: LimitSettings,
+    /// The graphs that it may run outside of the sandbox.
+    pub graphs: Files,
     /// How its file is made.
     pub build: Option<Build>,
     /// Its environment variables.
@@ -70,6 +73,7 @@ pub(super) fn component(
         tenant: limits.tenant.clone().unwrap_or_else(|| id.to_owned()),
         weight: limits.weight.unwrap_or(1),
         build: toml.build.map(|toml| build(toml, dir)),
+        graphs: limits.graphs(dir),
         limits,
         environment: toml.environment,
         variables: variables.of_component(toml.variables)?,

@@ -1,10 +1,37 @@
 //! `[component.<id>.tool.glovebox]`: limits as far as a manifest gives them, and what follows.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::limits::{self, Batch, Bytes, Limits};
+use crate::model::graphs::Files;
+use crate::native::Engine;
+
+/// Where a component's model is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Execution {
+    /// In the sandbox, like all its code.
+    Sandbox,
+    /// By the host itself, for the operator trusts its graphs.
+    Native,
+    /// The same by a library of the system.
+    OnnxRuntime,
+}
+
+impl Execution {
+    /// What runs graphs, if anything does.
+    fn engine(self) -> Option<Engine> {
+        match self {
+            Self::Sandbox => None,
+            Self::Native => Some(Engine::Tract),
+            Self::OnnxRuntime => Some(Engine::OnnxRuntime),
+        }
+    }
+}
 
 /// Limits as far as they are given.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,6 +47,10 @@ pub struct LimitSettings {
     body: Option<Bytes>,
     output: Option<Bytes>,
     batch: Option<Batch>,
+    execution: Option<Execution>,
+    /// The graphs that it may run natively, by their names; paths as they are written.
+    #[serde(default)]
+    graphs: BTreeMap<String, PathBuf>,
     pub(super) tenant: Option<String>,
     pub(super) weight: Option<u32>,
 }
@@ -76,6 +107,7 @@ impl LimitSettings {
             return Err("weight must be at least 1".into());
         }
         self.check_batch()?;
+        self.check_graphs()?;
         let mut times = [self.cpu, self.timeout].into_iter().flatten();
         if times.any(|time| time.is_zero() || time > Limits::LONGEST) {
             return Err(format!(
@@ -84,6 +116,37 @@ impl LimitSettings {
             ));
         }
         Ok(())
+    }
+
+    /// The graphs that it may run, in the folder of the manifest.
+    pub(super) fn graphs(&self, dir: &Path) -> Files {
+        let paths = self.graphs.iter();
+        let paths = paths.map(|(name, path)| (name.clone(), dir.join(path)));
+        Files {
+            engine: self.engine().unwrap_or_default(),
+            paths: paths.collect(),
+        }
+    }
+
+    fn engine(&self) -> Option<Engine> {
+        self.execution.and_then(Execution::engine)
+    }
+
+    /// Two keys, so that nobody trusts a graph by naming a file.
+    fn check_graphs(&self) -> Result<(), String> {
+        match (self.engine(), self.graphs.is_empty()) {
+            (Some(engine), true) => Err(format!(
+                "execution = {:?} runs the graphs that you trust: name them with graphs = {{ name = \
+                 \"model.onnx\" }}",
+                engine.name()
+            )),
+            (None, false) => Err(
+                "graphs are run outside of the sandbox: if you trust them, write execution = \
+                 \"native\" as well"
+                    .into(),
+            ),
+            (_, _) => Ok(()),
+        }
     }
 
     fn check_batch(&self) -> Result<(), String> {

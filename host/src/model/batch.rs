@@ -302,6 +302,7 @@ fn part_of(usage: &Usage, parts: usize) -> Usage {
     let parts = u32::try_from(parts).unwrap_or(u32::MAX).max(1);
     Usage {
         cpu: usage.cpu / parts,
+        native: usage.native / parts,
         fuel: usage.fuel / u64::from(parts),
         ..*usage
     }

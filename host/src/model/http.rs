@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::metadata::Metadata;
 use super::package::Package;
-use super::{DeployError, Deployer, check, metering};
+use super::{DeployError, Deployer, check, graphs, metering};
 use crate::admission::Gate;
 use crate::limits::Limits;
+use crate::native::Graphs;
 use crate::sandbox::compute::Tenant;
 use crate::sandbox::wasi::{Handler, World};
 use crate::text;
@@ -21,6 +22,8 @@ pub struct HttpFunction {
     pub handler: Handler,
     /// Its permits.
     pub gate: Gate,
+    /// The graphs that it runs outside of the sandbox; most components have none.
+    pub graphs: Arc<Graphs>,
 }
 
 /// The packages of WASI 0.2 that every HTTP component may import.
@@ -52,7 +55,9 @@ impl Deployer {
         tenant: Tenant,
         limits: Limits,
     ) -> Result<HttpFunction, DeployError> {
-        let unsupported: Vec<_> = unsupported(&package.imports).cloned().collect();
+        let graphs = Arc::clone(&world.graphs);
+        let others = graphs::check(&package.imports, &graphs)?;
+        let unsupported: Vec<_> = unsupported(&others).cloned().collect();
         if !unsupported.is_empty() {
             return Err(DeployError::Unsupported(unsupported));
         }
@@ -66,6 +71,7 @@ impl Deployer {
             metadata: package.metadata.clone(),
             handler,
             gate,
+            graphs,
         })
     }
 }

@@ -26,10 +26,22 @@ pub struct Metadata {
     pub labels: Vec<String>,
     /// What it is called with.
     pub signature: Signature,
+    /// The graph that it asks its host for; none if it brings its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<Graph>,
     /// SHA-256 of the ONNX file, in hexadecimal.
     pub source_sha256: String,
     /// What packed it.
     pub tool: String,
     /// SHA-256 of the runtime's code inside, in hexadecimal.
     pub runtime_sha256: String,
+}
+
+/// A graph that the host runs, from a file that the operator gives to the component.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Graph {
+    /// The name by which the component asks for it.
+    pub name: String,
+    /// SHA-256 of its ONNX file, in hexadecimal.
+    pub sha256: String,
 }

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod compose;
 pub mod example;
+pub mod graphs;
 pub mod http;
 pub mod metadata;
 pub mod on_demand;
@@ -23,6 +24,7 @@ use crate::compile::{CompileError, Compiler};
 use crate::error::RequestError;
 use crate::limits::{self, Bytes, Limits};
 use crate::memory::{Budget, Reservation};
+use crate::native::Graphs;
 use crate::sandbox::Sandbox;
 use crate::sandbox::compute::Tenant;
 use crate::sandbox::engine::Metering;
@@ -50,6 +52,8 @@ pub struct Model {
     pub gate: Gate,
     /// What puts its requests together, if that is wanted.
     pub batcher: Option<Arc<Batcher>>,
+    /// The graphs that it runs outside of the sandbox; most models have none.
+    pub graphs: Arc<Graphs>,
     source: Source,
 }
 
@@ -106,6 +110,20 @@ pub enum DeployError {
         text::escape(&.0.join(", "))
     )]
     Imports(Vec<String>),
+    /// It runs graphs outside of the sandbox, and nobody has said that they are trusted.
+    #[error(
+        "the component imports {}: it runs a graph outside of the sandbox; if you trust that graph, write \
+         execution = \"native\" and graphs = {{ name = \"model.onnx\" }} into its table tool.glovebox of \
+         spin.toml",
+        text::escape(.0)
+    )]
+    Untrusted(String),
+    /// Graphs were named for it, and it asks for none.
+    #[error(
+        "the component does not import {}, so it would never run its graphs; remove execution and graphs",
+        graphs::INTERFACES
+    )]
+    NoGraphs,
     /// Its imports, for a component that speaks HTTP.
     #[error(
         "the component imports {}, which this host does not have{}",
@@ -163,7 +181,8 @@ pub struct Deployer {
 }
 
 impl Deployer {
-    /// Compiles a package, links it and asks it for its signature, in the sandbox.
+    /// Compiles a package, links it and asks it for its signature, in the sandbox. What it may run
+    /// outside is `graphs`.
     ///
     /// # Errors
     /// The component is not a model function, or fails within its limits.
@@ -171,16 +190,18 @@ impl Deployer {
         &self,
         name: &str,
         package: &Package,
+        graphs: Arc<Graphs>,
         tenant: Tenant,
         limits: Limits,
     ) -> Result<Model, DeployError> {
-        if !package.imports.is_empty() {
-            return Err(DeployError::Imports(package.imports.clone()));
+        let others = graphs::check(&package.imports, &graphs)?;
+        if !others.is_empty() {
+            return Err(DeployError::Imports(others));
         }
         check(name, package.image, &limits)?;
         let code = self.compiler.component(package, metering(&limits))?;
         let gate = Gate::new(&limits);
-        let function = self.link(&code, tenant.clone(), limits.clone())?;
+        let function = self.link(&code, Arc::clone(&graphs), tenant.clone(), limits.clone())?;
         let signature = function.signature().await.outcome;
         let signature = signature.map_err(|fault| refuse(&fault))?;
         let batcher = batcher(&signature, &limits)?;
@@ -196,6 +217,7 @@ impl Deployer {
             tenant,
             gate,
             batcher,
+            graphs,
             source: Source::Here {
                 loaded: Arc::new(loaded),
                 unloaded: AtomicBool::new(false),
@@ -203,8 +225,14 @@ impl Deployer {
         })
     }
 
-    fn link(&self, code: &Code, tenant: Tenant, limits: Limits) -> Result<Function, DeployError> {
-        Function::new(Arc::clone(&self.sandbox), code, tenant, limits)
+    fn link(
+        &self,
+        code: &Code,
+        graphs: Arc<Graphs>,
+        tenant: Tenant,
+        limits: Limits,
+    ) -> Result<Function, DeployError> {
+        Function::new(Arc::clone(&self.sandbox), code, graphs, tenant, limits)
             .map_err(|error| DeployError::World(text::escape(&format!("{error:#}"))))
     }
 }

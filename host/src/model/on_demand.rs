@@ -134,6 +134,7 @@ impl Loader {
             tenant: tenant.clone(),
             gate: Gate::new(&limits),
             batcher: batcher(&glance.metadata.signature, &limits)?,
+            graphs: Arc::default(),
             source: Source::OnDemand(Arc::new(OnDemand {
                 name: name.to_owned(),
                 registered,
@@ -313,7 +314,12 @@ impl OnDemand {
         let deployer = &self.loader.deployer;
         let metering = metering(&self.limits);
         let (code, size) = deployer.compiler.in_memory(&package, metering)?;
-        let function = deployer.link(&code, self.tenant.clone(), self.limits.clone())?;
+        let function = deployer.link(
+            &code,
+            Arc::default(),
+            self.tenant.clone(),
+            self.limits.clone(),
+        )?;
         Ok((function, size))
     }
 

@@ -15,6 +15,14 @@ pub static TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
 /// A packed model without its modules: a component that imports them as `image` and `runtime`.
 pub static SHELL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shell.wasm"));
 
+/// The code of models whose graph the host runs: a core module that imports `env.memory`, and functions
+/// of `wasi:nn`.
+pub static NATIVE_CODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/native-code.wasm"));
+/// Its memory without a model: a core module that exports `memory`.
+pub static NATIVE_IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/native-image.wasm"));
+/// Component sections after both.
+pub static NATIVE_TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/native-tail.bin"));
+
 /// The HTTP front: a component that imports a model and exports an HTTP handler.
 pub static FRONT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/front.wasm"));
 

@@ -41,7 +41,8 @@ fn deploy(packer: &Packer, packed: &Packed) -> Result<Function, PackError> {
         weight: 1,
     };
     let sandbox = Arc::clone(&packer.sandbox);
-    Function::new(sandbox, &code, tenant, packer.limits.clone())
+    let limits = packer.limits.clone();
+    Function::new(sandbox, &code, Arc::default(), tenant, limits)
         .map_err(|error| PackError::Guest(format!("{error:#}")))
 }
 

@@ -1,4 +1,5 @@
-//! The code around a model: the runtime of this host, or a guest of others.
+//! The code around a model: the runtime of this host, the guest for graphs that the host runs, or a
+//! guest of others.
 
 use std::borrow::Cow;
 
@@ -7,7 +8,7 @@ use wasmparser::{BinaryReaderError, Parser, Payload};
 
 use crate::model::runtime;
 
-/// What packing calls, `pack.rs` of `guest/sdk`.
+/// What packing calls, `pack.rs` of `guest/image`.
 const ENTRIES: [&str; 4] = ["pack_reserve", "pack_stage", "pack_load", "pack_panic"];
 
 /// The code around a model, in the parts that a packed model has of it.
@@ -25,8 +26,10 @@ pub struct Guest {
 /// Whose a guest is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Part of this host.
-    Host,
+    /// The runtime of this host.
+    Runtime,
+    /// Part of this host, too, for graphs that it runs.
+    Native,
     /// Somebody's.
     Others,
 }
@@ -55,7 +58,17 @@ impl Guest {
             code: runtime::CODE.into(),
             image: runtime::IMAGE.into(),
             tail: runtime::TAIL.into(),
-            origin: Origin::Host,
+            origin: Origin::Runtime,
+        }
+    }
+
+    /// What does the same around a graph that the host runs.
+    pub fn native() -> Self {
+        Self {
+            code: runtime::NATIVE_CODE.into(),
+            image: runtime::NATIVE_IMAGE.into(),
+            tail: runtime::NATIVE_TAIL.into(),
+            origin: Origin::Native,
         }
     }
 
@@ -66,7 +79,7 @@ impl Guest {
     pub fn split(file: &[u8]) -> Result<Self, GuestError> {
         let Parts {
             code, image, tail, ..
-        } = Parts::split(file)?;
+        } = Parts::split(file, &[])?;
         let exports = exports(&code)?;
         if let Some(missing) = ENTRIES.iter().find(|entry| !exports.contains(entry)) {
             return Err(GuestError::Entry(missing));

@@ -54,14 +54,14 @@ pub(super) fn load(
     limits: &Limits,
 ) -> Result<Loaded, PackError> {
     let (code, image): (&[u8], &[u8]) = match guest.origin {
-        Origin::Host => (&[], &[]),
-        Origin::Others => (&guest.code, &guest.image),
+        Origin::Runtime => (&[], &[]),
+        Origin::Native | Origin::Others => (&guest.code, &guest.image),
     };
     let order = Order {
         memory_bytes: limits.memory.0,
         cpu: limits.cpu,
         pipeline,
-        guest: (guest.origin == Origin::Others).then_some((code.len(), image.len())),
+        guest: (guest.origin != Origin::Runtime).then_some((code.len(), image.len())),
     };
     let header = header(&order);
     let input = [&length(&header), header.as_slice(), code, image, model];

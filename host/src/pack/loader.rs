@@ -1,5 +1,5 @@
 //! Loads a model inside the sandbox, twice, and takes the memory that the second load leaves.
-//! How the guest lays it out: `guest/sdk/src/heap.rs`. This runs in a worker.
+//! How the guest lays it out: `guest/image/src/heap.rs`. This runs in a worker.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline};
 
 use crate::limits::Limits;
-use crate::sandbox::limiter::{Limiter, MemoryGauge};
+use crate::sandbox::limiter::{Account, Limiter};
 use crate::sandbox::meter::Meter;
 use crate::text;
 
@@ -132,6 +132,7 @@ fn load_twice(
 #[serde(rename_all = "snake_case")]
 enum Report {
     Failed(Failure),
+    Unplaceable(String),
     Surveyed {
         kept_bytes: usize,
         plan_at: usize,
@@ -151,6 +152,7 @@ enum Failure {
     UnsupportedOperator(String),
     ExternalData(String),
     Config(String),
+    Datatype(String),
     Model(String),
 }
 
@@ -162,9 +164,10 @@ impl Report {
             Self::Failed(
                 Failure::NotOnnx(message)
                 | Failure::UnsupportedOperator(message)
-                | Failure::ExternalData(message),
+                | Failure::ExternalData(message)
+                | Failure::Datatype(message),
             ) => LoadError::Refused(shown(message)),
-            Self::Failed(Failure::Model(message)) => {
+            Self::Failed(Failure::Model(message)) | Self::Unplaceable(message) => {
                 LoadError::Refused(format!("the model does not load: {}", shown(message)))
             }
             Self::Surveyed { .. } | Self::Placed { .. } => {
@@ -184,7 +187,7 @@ struct Guest {
     instance: Instance,
     memory: Memory,
     meter: Arc<Meter>,
-    gauge: Arc<MemoryGauge>,
+    account: Arc<Account>,
 }
 
 /// CPU time is used up.
@@ -199,8 +202,8 @@ impl Guest {
             code,
             image,
         } = loader;
-        let gauge = Arc::<MemoryGauge>::default();
-        let limiter = Limiter::new(limits.memory, Arc::clone(&gauge));
+        let account = Account::new(limits.memory);
+        let limiter = Limiter::new(Arc::clone(&account));
         let mut store = Store::new(engine, State { limiter });
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(1);
@@ -214,6 +217,10 @@ impl Guest {
         let image = Instance::new(&mut store, image, &[]).map_err(guest)?;
         let mut linker = Linker::new(engine);
         linker.instance(&mut store, "env", image).map_err(guest)?;
+        // Graphs are for requests.
+        linker
+            .define_unknown_imports_as_traps(code)
+            .map_err(guest)?;
         let instance = linker.instantiate(&mut store, code).map_err(guest)?;
         let memory = image.get_memory(&mut store, "memory");
         let memory =
@@ -223,7 +230,7 @@ impl Guest {
             instance,
             memory,
             meter,
-            gauge,
+            account,
         })
     }
 
@@ -310,7 +317,7 @@ impl Guest {
         if error.is::<CpuUsedUp>() {
             return LoadError::Cpu;
         }
-        if self.gauge.refused() {
+        if self.account.refused() {
             return LoadError::Memory;
         }
         let message = self.panic_message().unwrap_or_else(|| format!("{error:#}"));

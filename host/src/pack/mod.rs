@@ -6,6 +6,10 @@
 //! 3. [`image`] makes a module of that memory; [`assemble`] puts it before the code of the [`guest`].
 //! 4. [`examples`] asks the finished component for the answers that it must know.
 //!
+//! A model whose graph the host is to run is packed twice: with the runtime first, which says what
+//! the graph is called with and answers the examples, for the function is the same; and then with the
+//! guest for such graphs, which loads that signature as another one loads a model.
+//!
 //! This module never looks into the ONNX file: to the host, a model is bytes.
 
 mod assemble;
@@ -29,7 +33,7 @@ use serde_json::Value;
 
 use crate::compile::{CompileError, Compiler};
 use crate::limits::{Bytes, Limits};
-use crate::model::metadata::Metadata;
+use crate::model::metadata::{Graph, Metadata};
 use crate::model::package::PackageError;
 use crate::model::runtime;
 use crate::sandbox::Sandbox;
@@ -138,20 +142,20 @@ impl Packer {
         config: &ModelConfig,
         guest: &Guest,
     ) -> Result<Packed, PackError> {
-        let (loaded, assumed) = self.load(onnx, config, guest)?;
-        let metadata = metadata(onnx, config, guest, loaded.signature.clone());
-        let image = image::module(&loaded.memory, loaded.heap_bytes);
-        let bytes = assemble::component(&metadata, &image, guest);
-        let image = Bytes(loaded.memory.len() as u64);
-        let packed = Packed {
-            bytes,
-            signature: loaded.signature,
-            image,
-            examples: config.examples.len(),
-            assumed,
+        let engine = match guest.origin {
+            Origin::Native => &Guest::standard(),
+            Origin::Runtime | Origin::Others => guest,
         };
+        let (loaded, assumed) = self.load(onnx, config, engine)?;
+        let packed = put_together(onnx, config, engine, loaded, assumed);
         examples::check(self, &packed, &config.examples).await?;
-        Ok(packed)
+        if guest.origin != Origin::Native {
+            return Ok(packed);
+        }
+        // As `assemble` writes it: names, numbers and lists.
+        let signature = serde_json::to_vec(&packed.signature).unwrap_or_default();
+        let loaded = self.load_with(&signature, guest, config.pipeline(&packed.assumed))?;
+        Ok(put_together(onnx, config, guest, loaded, packed.assumed))
     }
 
     /// The tensors of a model, of whose configuration nothing but a tokenizer may be known.
@@ -204,15 +208,20 @@ impl Packer {
         }
     }
 
-    fn load_with(&self, onnx: &[u8], guest: &Guest, pipeline: Value) -> Result<Loaded, PackError> {
+    fn load_with(
+        &self,
+        source: &[u8],
+        guest: &Guest,
+        pipeline: Value,
+    ) -> Result<Loaded, PackError> {
         // The worker finds it in the cache.
         match guest.origin {
-            Origin::Host => self.compiler.runtime(Metering::Epochs)?,
-            Origin::Others => self.compiler.guest(&guest.code)?,
+            Origin::Runtime => self.compiler.runtime(Metering::Epochs)?,
+            Origin::Native | Origin::Others => self.compiler.guest(&guest.code)?,
         };
-        let loaded = job::load(&self.compiler, guest, onnx, pipeline, &self.limits);
+        let loaded = job::load(&self.compiler, guest, source, pipeline, &self.limits);
         loaded.map_err(|error| match guest.origin {
-            Origin::Host => error,
+            Origin::Runtime | Origin::Native => error,
             Origin::Others => error.of_others(),
         })
     }
@@ -230,7 +239,31 @@ impl PackError {
     }
 }
 
+/// The component of a model that is loaded.
+fn put_together(
+    onnx: &[u8],
+    config: &ModelConfig,
+    guest: &Guest,
+    loaded: Loaded,
+    assumed: Vec<Assumption>,
+) -> Packed {
+    let metadata = metadata(onnx, config, guest, loaded.signature.clone());
+    let image = image::module(&loaded.memory, loaded.heap_bytes);
+    Packed {
+        bytes: assemble::component(&metadata, &image, guest),
+        image: Bytes(loaded.memory.len() as u64),
+        signature: loaded.signature,
+        examples: config.examples.len(),
+        assumed,
+    }
+}
+
 fn metadata(onnx: &[u8], config: &ModelConfig, guest: &Guest, signature: Signature) -> Metadata {
+    let source_sha256 = runtime::sha256(onnx);
+    let graph = (guest.origin == Origin::Native).then(|| Graph {
+        name: config.name.clone(),
+        sha256: source_sha256.clone(),
+    });
     Metadata {
         name: config.name.clone(),
         version: config.version.clone(),
@@ -238,11 +271,12 @@ fn metadata(onnx: &[u8], config: &ModelConfig, guest: &Guest, signature: Signatu
         licence: config.licence.clone(),
         labels: config.labels(),
         signature,
-        source_sha256: runtime::sha256(onnx),
+        graph,
+        source_sha256,
         tool: concat!("glovebox ", env!("CARGO_PKG_VERSION")).into(),
         runtime_sha256: match guest.origin {
-            Origin::Host => runtime::CODE_SHA256.clone(),
-            Origin::Others => runtime::sha256(&guest.code),
+            Origin::Runtime => runtime::CODE_SHA256.clone(),
+            Origin::Native | Origin::Others => runtime::sha256(&guest.code),
         },
     }
 }

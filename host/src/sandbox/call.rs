@@ -1,11 +1,16 @@
 //! Calls of a model function.
 
+use std::sync::Arc;
+
 use glovebox_protocol as protocol;
 use wasmtime::{Engine, Store};
 
+use super::allowance::Allowance;
 use super::bindings::{Error as GuestError, Media, ModelFunction, ModelFunctionPre, Tensor};
 use super::invoke::{Entry, Fault, Limited};
 use super::limiter::Limiter;
+use super::nn::Session;
+use crate::native::Graphs;
 
 /// What to ask of a component.
 pub enum Call {
@@ -27,9 +32,10 @@ pub enum Answer {
     Media(Media),
 }
 
-/// The data of a model function's store. It imports nothing, so there is nothing else.
+/// The data of a model function's store. It imports nothing, or graphs.
 pub(super) struct Guest {
     limiter: Limiter,
+    pub(super) nn: Session,
 }
 
 impl Limited for Guest {
@@ -41,6 +47,7 @@ impl Limited for Guest {
 /// One call of a model function.
 pub(super) struct ModelCall {
     pub(super) pre: ModelFunctionPre<Guest>,
+    pub(super) graphs: Arc<Graphs>,
     pub(super) call: Call,
 }
 
@@ -53,8 +60,11 @@ impl Entry for ModelCall {
         self.pre.engine()
     }
 
-    fn guest(&mut self, limiter: Limiter) -> wasmtime::Result<Guest> {
-        Ok(Guest { limiter })
+    fn guest(&mut self, allowance: &Arc<Allowance>) -> wasmtime::Result<Guest> {
+        Ok(Guest {
+            limiter: Limiter::new(Arc::clone(&allowance.memory)),
+            nn: Session::new(&self.graphs, allowance),
+        })
     }
 
     async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<ModelFunction> {

@@ -1,4 +1,4 @@
-//! The threads that run guests, and whose turn it is.
+//! The threads that run guests, or graphs for them, and whose turn it is.
 //!
 //! A job runs in slices of one tick. After each slice the tenant's debt grows by the CPU time
 //! used, divided by its weight, and the next slice goes to the tenant with the least debt. A
@@ -21,7 +21,6 @@ use rustix::process::nice;
 use tokio::runtime::Handle;
 
 use super::meter::Meter;
-use crate::limits;
 
 /// Whose compute a job uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,10 +52,21 @@ enum Stage {
     Parked(Job),
 }
 
-/// A handle on the compute threads; they end with it.
+/// A handle on compute threads; they end with it.
 pub struct Compute {
     shared: Arc<Shared>,
-    threads: usize,
+    pool: Pool,
+}
+
+/// What the threads of a pool are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pool {
+    /// What they are called.
+    pub(super) name: &'static str,
+    /// How many there are.
+    pub(super) threads: usize,
+    /// By how much they are nicer than others.
+    pub(super) nice: i32,
 }
 
 #[derive(Default)]
@@ -83,11 +93,11 @@ struct Turn {
 }
 
 impl Compute {
-    /// Starts `threads` compute threads.
-    pub(super) fn start(threads: usize) -> io::Result<Self> {
+    /// Starts the threads.
+    pub(super) fn start(pool: Pool) -> io::Result<Self> {
         let compute = Self {
             shared: Arc::default(),
-            threads,
+            pool,
         };
         compute.restart(None)?;
         Ok(compute)
@@ -97,12 +107,17 @@ impl Compute {
     /// happens on `network`.
     pub(super) fn restart(&self, network: Option<&Handle>) -> io::Result<()> {
         let generation = self.end_generation();
-        for index in 0..self.threads {
+        let Pool {
+            name,
+            threads,
+            nice,
+        } = self.pool;
+        for index in 0..threads {
             let (shared, network) = (Arc::clone(&self.shared), network.cloned());
             thread::Builder::new()
-                .name(format!("compute-{index}"))
+                .name(format!("{name}-{index}"))
                 .spawn(move || {
-                    yield_to_others();
+                    yield_to_others(nice);
                     let _entered = network.as_ref().map(Handle::enter);
                     shared.run(generation);
                 })?;
@@ -139,8 +154,8 @@ impl Compute {
 
 /// Lets the ticker and the network threads run as soon as they wake: both sleep most of the time,
 /// and what a guest gets is what they leave. Where it is not allowed, guests run as before.
-fn yield_to_others() {
-    let _ = nice(limits::COMPUTE_NICE);
+fn yield_to_others(by: i32) {
+    let _ = nice(by);
 }
 
 impl Drop for Compute {

@@ -12,7 +12,9 @@ use super::bindings::ModelFunctionPre;
 use super::call::{Answer, Call, Guest, ModelCall};
 use super::compute::Tenant;
 use super::invoke::{Fault, Finished, Invocation};
+use super::nn;
 use crate::limits::Limits;
+use crate::native::Graphs;
 
 /// The name under which a component without code of its own imports the runtime.
 pub const RUNTIME_IMPORT: &str = "runtime";
@@ -43,22 +45,34 @@ impl Code {
 pub struct Function {
     sandbox: Arc<Sandbox>,
     pre: ModelFunctionPre<Guest>,
+    graphs: Arc<Graphs>,
     tenant: Tenant,
     limits: Limits,
 }
 
 impl Function {
-    /// Links a component, which may import the modules beside it and nothing else.
+    /// Links a component, which may import the modules beside it, `wasi:nn` if there are graphs for
+    /// it, and nothing else.
     ///
     /// # Errors
-    /// The component imports something, or does not export the interface `model`.
-    pub fn new(sandbox: Arc<Sandbox>, code: &Code, tenant: Tenant, limits: Limits) -> Result<Self> {
+    /// The component imports something else, or does not export the interface `model`.
+    pub fn new(
+        sandbox: Arc<Sandbox>,
+        code: &Code,
+        graphs: Arc<Graphs>,
+        tenant: Tenant,
+        limits: Limits,
+    ) -> Result<Self> {
         let mut linker = Linker::new(code.component.engine());
         code.define(&mut linker)?;
+        if !graphs.is_empty() {
+            nn::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.nn)?;
+        }
         let pre = ModelFunctionPre::new(linker.instantiate_pre(&code.component)?)?;
         Ok(Self {
             sandbox,
             pre,
+            graphs,
             tenant,
             limits,
         })
@@ -91,7 +105,7 @@ impl Function {
         &self,
         call: Call,
         deadline: Instant,
-        permit: impl Send + 'static,
+        permit: impl Send + Sync + 'static,
     ) -> Finished<Answer> {
         self.invoke_for(1, call, deadline, permit).await
     }
@@ -103,11 +117,14 @@ impl Function {
         requests: u32,
         call: Call,
         deadline: Instant,
-        permit: impl Send + 'static,
+        permit: impl Send + Sync + 'static,
     ) -> Finished<Answer> {
         let invocation = Invocation::new(self.limits.for_requests(requests), deadline);
-        let pre = self.pre.clone();
-        let entry = ModelCall { pre, call };
+        let entry = ModelCall {
+            pre: self.pre.clone(),
+            graphs: Arc::clone(&self.graphs),
+            call,
+        };
         let mut outcome = invocation.submit(&self.sandbox, self.tenant.clone(), entry, permit);
         Finished {
             outcome: invocation.wait(&mut outcome).await,

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
 use super::Sandbox;
+use super::allowance::{Allowance, Stop, until_closed};
 use super::compute::Tenant;
-use super::limiter::{Limiter, MemoryGauge};
+use super::limiter::{Account, Limiter};
 use super::meter::Meter;
 use crate::limits::{self, Bytes, Limits};
 
@@ -72,6 +72,8 @@ pub struct Usage {
     pub guest: Duration,
     /// CPU time, instantiation and copies across the boundary included.
     pub cpu: Duration,
+    /// The part of it that graphs took outside of the sandbox.
+    pub native: Duration,
     /// The most memory that was in use.
     pub memory: Bytes,
     /// Instructions, if they are counted.
@@ -98,8 +100,8 @@ pub(super) trait Entry: Send + 'static {
     /// The engine of its code.
     fn engine(&self) -> &Engine;
 
-    /// The data of a store, under these limits. An error is the host's own.
-    fn guest(&mut self, limiter: Limiter) -> wasmtime::Result<Self::Guest>;
+    /// The data of a store that may use so much. An error is the host's own.
+    fn guest(&mut self, allowance: &Arc<Allowance>) -> wasmtime::Result<Self::Guest>;
 
     /// Makes the instance.
     fn instantiate(
@@ -128,7 +130,8 @@ pub(super) struct Invocation {
     submitted: Instant,
     deadline: Instant,
     meter: Arc<Meter>,
-    memory: Arc<MemoryGauge>,
+    native_meter: Arc<Meter>,
+    memory: Arc<Account>,
     queue_nanos: AtomicU64,
     instantiate_nanos: AtomicU64,
     guest_nanos: AtomicU64,
@@ -140,23 +143,16 @@ pub(super) struct Invocation {
 /// What an invocation will have come to; dropping it ends the invocation.
 pub(super) type Outcome<T> = oneshot::Receiver<Result<T, Fault>>;
 
-/// Why the epoch callback stopped a guest.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-enum Stop {
-    #[error("cpu limit")]
-    Cpu,
-    #[error("deadline")]
-    Deadline,
-}
-
 impl Invocation {
     pub(super) fn new(limits: Limits, deadline: Instant) -> Arc<Self> {
+        let (memory, meter) = (Account::new(limits.memory), Arc::default());
         Arc::new(Self {
             limits,
             submitted: Instant::now(),
             deadline,
-            meter: Arc::default(),
-            memory: Arc::default(),
+            native_meter: Arc::new(Meter::part_of(&meter)),
+            meter,
+            memory,
             queue_nanos: AtomicU64::default(),
             instantiate_nanos: AtomicU64::default(),
             guest_nanos: AtomicU64::default(),
@@ -171,14 +167,21 @@ impl Invocation {
         sandbox: &Sandbox,
         tenant: Tenant,
         entry: E,
-        permit: impl Send + 'static,
+        permit: impl Send + Sync + 'static,
     ) -> Outcome<E::Answer> {
         let (sender, receiver) = oneshot::channel();
+        let allowance = Arc::new(Allowance {
+            memory: Arc::clone(&self.memory),
+            meter: Arc::clone(&self.meter),
+            native_meter: Arc::clone(&self.native_meter),
+            cpu: self.limits.cpu,
+            deadline: self.deadline,
+            tenant: tenant.clone(),
+            native: Arc::clone(&sandbox.native),
+            _permit: Box::new(permit),
+        });
         let this = Arc::clone(self);
-        let work = async move {
-            let _permit = permit;
-            this.run(entry).await
-        };
+        let work = async move { this.run(entry, allowance).await };
         let meter = Arc::clone(&self.meter);
         let job = until_closed(work, sender);
         sandbox.compute.submit(tenant, meter, job);
@@ -204,11 +207,14 @@ impl Invocation {
     }
 
     /// Everything that happens on a compute thread.
-    async fn run<E: Entry>(&self, mut entry: E) -> Result<E::Answer, Fault> {
+    async fn run<E: Entry>(
+        &self,
+        mut entry: E,
+        allowance: Arc<Allowance>,
+    ) -> Result<E::Answer, Fault> {
         store_nanos(&self.queue_nanos, self.submitted);
-        let limiter = Limiter::new(self.limits.memory, Arc::clone(&self.memory));
-        let store = entry.guest(limiter);
-        let store = store.and_then(|guest| self.store(entry.engine(), guest));
+        let store = entry.guest(&allowance);
+        let store = store.and_then(|guest| self.store(entry.engine(), guest, &allowance));
         let mut store = store.map_err(|error| Fault::Host(format!("{error:#}")))?;
         let start = Instant::now();
         let instance = entry.instantiate(&mut store).await;
@@ -227,7 +233,12 @@ impl Invocation {
         answer.map_err(|error| self.classify(&error))?
     }
 
-    fn store<G: Limited + 'static>(&self, engine: &Engine, guest: G) -> wasmtime::Result<Store<G>> {
+    fn store<G: Limited + 'static>(
+        &self,
+        engine: &Engine,
+        guest: G,
+        allowance: &Arc<Allowance>,
+    ) -> wasmtime::Result<Store<G>> {
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| guest.limiter());
         let output = usize::try_from(self.limits.output.0).unwrap_or(usize::MAX);
@@ -235,15 +246,10 @@ impl Invocation {
         store.set_max_component_handles(limits::HANDLES);
         // Before instantiation, for that runs guest code too.
         store.set_epoch_deadline(1);
-        let (meter, cpu, deadline) = (Arc::clone(&self.meter), self.limits.cpu, self.deadline);
+        let allowance = Arc::clone(allowance);
         store.epoch_deadline_callback(move |_| {
-            if meter.spent_in_slice() >= cpu {
-                Err(Stop::Cpu.into())
-            } else if Instant::now() >= deadline {
-                Err(Stop::Deadline.into())
-            } else {
-                Ok(UpdateDeadline::Yield(1))
-            }
+            allowance.check()?;
+            Ok(UpdateDeadline::Yield(1))
         });
         if let Some(fuel) = self.limits.fuel {
             store.set_fuel(fuel)?;
@@ -259,16 +265,21 @@ impl Invocation {
             instantiate: read(&self.instantiate_nanos),
             guest: read(&self.guest_nanos),
             cpu: read(&self.cpu_nanos).max(self.meter.spent()),
+            native: self.native_meter.spent(),
             memory: self.memory.high_water(),
             fuel: self.fuel.load(Relaxed),
         }
     }
+
     /// What went wrong, from what wasmtime says and from what the limiter saw.
     fn classify(&self, error: &wasmtime::Error) -> Fault {
         if let Some(stop) = error.downcast_ref::<Stop>() {
             return match stop {
                 Stop::Cpu => Fault::CpuLimit,
                 Stop::Deadline => Fault::Timeout,
+                Stop::Memory => Fault::MemoryLimit,
+                Stop::Engine(_) => Fault::Trap(stop.to_string()),
+                Stop::Lost => Fault::Host(stop.to_string()),
             };
         }
         if error.is::<PoolConcurrencyLimitError>() {
@@ -283,21 +294,6 @@ impl Invocation {
             Some(trap) => Fault::Trap(trap.to_string()),
             None => classify_text(format!("{error:#}")),
         }
-    }
-}
-
-/// Sends the result, or stops as soon as nobody waits for it.
-async fn until_closed<T>(work: impl Future<Output = T>, mut sender: oneshot::Sender<T>) {
-    let mut work = std::pin::pin!(work);
-    let result = std::future::poll_fn(|context| {
-        if sender.poll_closed(context).is_ready() {
-            return Poll::Ready(None);
-        }
-        work.as_mut().poll(context).map(Some)
-    });
-    if let Some(result) = result.await {
-        // The receiver may have gone in this very moment.
-        let _ = sender.send(result);
     }
 }
 

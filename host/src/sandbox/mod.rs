@@ -7,7 +7,11 @@
 //!
 //! [`wasi`] is for components that speak HTTP themselves. Beside it, this module knows nothing of
 //! HTTP, files or models.
+//!
+//! [`nn`] lets components run graphs that are trusted, outside of the sandbox and within the same
+//! limits, on threads of their own.
 
+mod allowance;
 pub mod bindings;
 pub mod call;
 pub mod compute;
@@ -16,13 +20,14 @@ pub mod function;
 pub mod invoke;
 pub mod limiter;
 pub mod meter;
+mod nn;
 pub mod ticker;
 pub mod wasi;
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use compute::Compute;
+use compute::{Compute, Pool};
 use engine::{Allocation, Metering};
 use ticker::Ticker;
 use tokio::runtime::Handle;
@@ -36,12 +41,15 @@ pub struct Sandbox {
     /// Made when the first component wants it.
     fuel: OnceLock<Engine>,
     allocation: Allocation,
+    /// For guests.
     compute: Compute,
+    /// For the operators of graphs: nobody can interrupt one, so it must not keep a guest waiting.
+    native: Arc<Compute>,
     tickers: Mutex<Vec<Ticker>>,
 }
 
 impl Sandbox {
-    /// Starts the threads: `compute_threads` that run guests and one that ticks.
+    /// Starts the threads: `compute_threads` that run guests, as many for graphs, and one that ticks.
     ///
     /// # Errors
     /// The engine's configuration does not fit this machine, or threads cannot be started.
@@ -60,11 +68,17 @@ impl Sandbox {
     fn with(allocation: Allocation, compute_threads: usize) -> Result<Arc<Self>, SandboxError> {
         let epochs = new_engine(Metering::Epochs, allocation)?;
         let tickers = Mutex::new(vec![Ticker::start(&epochs)?]);
+        let pool = |name, nice| Pool {
+            name,
+            threads: compute_threads,
+            nice,
+        };
         Ok(Arc::new(Self {
             epochs,
             fuel: OnceLock::new(),
             allocation,
-            compute: Compute::start(compute_threads)?,
+            compute: Compute::start(pool("compute", limits::COMPUTE_NICE))?,
+            native: Arc::new(Compute::start(pool("native", limits::NATIVE_NICE))?),
             tickers,
         }))
     }
@@ -94,6 +108,7 @@ impl Sandbox {
     /// Threads cannot be started.
     pub fn restart(&self, network: &Handle) -> Result<(), SandboxError> {
         self.compute.restart(Some(network))?;
+        self.native.restart(None)?;
         let mut tickers = self.tickers.lock().unwrap_or_else(PoisonError::into_inner);
         *tickers = self
             .engines()

@@ -9,6 +9,7 @@ use super::application::Application;
 use super::repository::Token;
 use crate::admission::{Admission, Gate};
 use crate::model::registry::Registry;
+use crate::native::Graphs;
 use crate::sandbox::Sandbox;
 use crate::telemetry::Metrics;
 
@@ -46,6 +47,9 @@ impl State {
         for model in registry.iter().filter(|model| model.is_in_use()) {
             metrics.begin_model(&model.name, model.version());
         }
+        for (name, graphs) in graphs(&registry, &application) {
+            metrics.execution(name, graphs.execution());
+        }
         let (readiness, request_ids) = Default::default();
         Self {
             registry,
@@ -76,6 +80,20 @@ fn gates<'a>(
         .map(|model| (model.name.as_str(), &model.gate));
     let functions = application.functions.iter();
     models.chain(functions.map(|function| (function.id.as_str(), &function.gate)))
+}
+
+/// The graphs that each runs outside of the sandbox; not of models on demand, which have none, and of
+/// which there may be thousands.
+fn graphs<'a>(
+    registry: &'a Registry,
+    application: &'a Application,
+) -> impl Iterator<Item = (&'a str, &'a Graphs)> {
+    let models = registry
+        .iter()
+        .filter(|model| model.shared_memory().is_none())
+        .map(|model| (model.name.as_str(), &*model.graphs));
+    let functions = application.functions.iter();
+    models.chain(functions.map(|function| (function.id.as_str(), &*function.graphs)))
 }
 
 /// Ready from the start until draining begins.

@@ -39,6 +39,12 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExecutionLabels {
+    model: String,
+    execution: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LayerLabel {
     layer: &'static str,
 }
@@ -54,10 +60,12 @@ pub struct Metrics {
     instantiate: Histograms,
     guest: Histograms,
     cpu: Family<ModelLabel, Counter<f64, AtomicU64>>,
+    native: Family<ModelLabel, Counter<f64, AtomicU64>>,
     fuel: Family<ModelLabel, Counter>,
     memory: Family<ModelLabel, Gauge>,
     waiting: Family<ModelLabel, Gauge>,
     running: Family<ModelLabel, Gauge>,
+    info: Family<ExecutionLabels, Gauge>,
     hardening: Family<LayerLabel, Gauge>,
     memory_budget: Gauge,
     memory_reserved: Gauge,
@@ -112,10 +120,12 @@ impl Metrics {
             instantiate: histograms(),
             guest: histograms(),
             cpu: Family::default(),
+            native: Family::default(),
             fuel: Family::default(),
             memory: Family::default(),
             waiting: Family::default(),
             running: Family::default(),
+            info: Family::default(),
             hardening: Family::default(),
             memory_budget: Gauge::default(),
             memory_reserved: Gauge::default(),
@@ -144,10 +154,12 @@ impl Metrics {
             instantiate,
             guest,
             cpu,
+            native,
             fuel,
             memory,
             waiting,
             running,
+            info,
             hardening,
             memory_budget,
             memory_reserved,
@@ -187,6 +199,12 @@ impl Metrics {
             guest.clone(),
         );
         exposition.register_with_unit("guest_cpu", "CPU time of guests", seconds(), cpu.clone());
+        exposition.register_with_unit(
+            "native_cpu",
+            "The part of it that graphs took outside of the sandbox",
+            seconds(),
+            native.clone(),
+        );
         exposition.register(
             "guest_fuel",
             "Instructions of guests whose fuel is limited",
@@ -207,6 +225,11 @@ impl Metrics {
             "running_requests",
             "Requests that hold a permit",
             running.clone(),
+        );
+        exposition.register(
+            "model_info",
+            "Where a model is computed: in the sandbox, or natively",
+            info.clone(),
         );
         exposition.register(
             "hardening",
@@ -233,6 +256,7 @@ impl Metrics {
             let _ = histograms.get_or_create(label);
         }
         let _ = self.cpu.get_or_create(label);
+        let _ = self.native.get_or_create(label);
         let _ = self.fuel.get_or_create(label);
         let _ = self.memory.get_or_create(label);
     }
@@ -240,6 +264,15 @@ impl Metrics {
     /// Counts a model from the start, in the words of Triton too.
     pub fn begin_model(&self, model: &str, version: Option<&str>) {
         self.statistics.begin(model, version.unwrap_or_default());
+    }
+
+    /// Says where the model of a component is computed.
+    pub fn execution(&self, model: &str, execution: &'static str) {
+        let labels = ExecutionLabels {
+            model: model.to_owned(),
+            execution,
+        };
+        self.info.get_or_create(&labels).set(1);
     }
 
     /// What has been counted of a model.
@@ -316,6 +349,8 @@ impl Metrics {
         observe(&self.guest, usage.guest);
         let cpu = usage.cpu.as_secs_f64();
         self.cpu.get_or_create(&label).inc_by(cpu);
+        let native = usage.native.as_secs_f64();
+        self.native.get_or_create(&label).inc_by(native);
         self.fuel.get_or_create(&label).inc_by(usage.fuel);
         let memory = i64::try_from(usage.memory.0).unwrap_or(i64::MAX);
         let high_water = self.memory.get_or_create(&label);

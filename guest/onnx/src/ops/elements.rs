@@ -6,7 +6,7 @@ use tract_onnx::tract_core::internal::*;
 ///
 /// # Errors
 /// A place is outside of `source`.
-pub(super) fn take(
+pub(crate) fn take(
     source: &Tensor,
     shape: &[usize],
     mut place: impl FnMut(usize) -> Option<usize>,
@@ -98,7 +98,7 @@ impl Axis {
 }
 
 /// A shape with another size for one axis.
-pub(super) fn resized<S: Clone>(shape: &[S], axis: usize, size: S) -> TVec<S> {
+pub(crate) fn resized<S: Clone>(shape: &[S], axis: usize, size: S) -> TVec<S> {
     let mut shape: TVec<S> = shape.into();
     if let Some(old) = shape.get_mut(axis) {
         *old = size;
@@ -126,7 +126,7 @@ pub(super) fn axis(number: i64, rank: usize) -> TractResult<usize> {
 ///
 /// # Errors
 /// They are no numbers.
-pub(super) fn numbers<D: Datum>(tensor: &Tensor) -> TractResult<Vec<D>> {
+pub(crate) fn numbers<D: Datum>(tensor: &Tensor) -> TractResult<Vec<D>> {
     let cast = tensor.cast_to::<D>()?;
     let plain = cast.try_as_plain_ram()?;
     Ok(plain.as_slice::<D>()?.to_vec())

@@ -3,9 +3,9 @@
 mod algebra;
 mod arrange;
 mod attention;
-mod elements;
+pub(crate) mod elements;
 mod older;
-mod operator;
+pub(crate) mod operator;
 mod quantize;
 mod recurrent;
 mod sampling;

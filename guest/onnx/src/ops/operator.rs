@@ -9,10 +9,10 @@ use tract_onnx::tract_hir::infer::{InferenceOp, InferenceResult, Solver, TensorP
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
 /// What tract gets for a node: an operator, and the outer tensors that its graphs take.
-pub(super) type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+pub(crate) type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// An operator with its attributes.
-pub(super) trait Operator: Debug + Send + Sync {
+pub(crate) trait Operator: Debug + Send + Sync {
     /// As ONNX calls it.
     fn name(&self) -> &'static str;
 
@@ -31,6 +31,14 @@ pub(super) trait Operator: Debug + Send + Sync {
         false
     }
 
+    /// What computes on inputs of these datatypes, if that is prepared for each of them.
+    ///
+    /// # Errors
+    /// The operator is not consistent.
+    fn prepared(&self, _inputs: &[&TypedFact]) -> TractResult<Option<Arc<dyn Operator>>> {
+        Ok(None)
+    }
+
     /// Datatypes and shapes of the outputs.
     ///
     /// # Errors
@@ -45,7 +53,7 @@ pub(super) trait Operator: Debug + Send + Sync {
 }
 
 /// The operator for a node.
-pub(super) fn build(operator: impl Operator + 'static) -> Built {
+pub(crate) fn build(operator: impl Operator + 'static) -> Built {
     Ok((expand(Own(Arc::new(operator))), Vec::new()))
 }
 
@@ -68,6 +76,16 @@ pub(super) fn tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
 /// An operator as tract wants it, while it infers shapes and afterwards.
 #[derive(Clone, Debug)]
 struct Own(Arc<dyn Operator>);
+
+impl Own {
+    /// What computes on these outlets.
+    fn prepared(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<Self> {
+        let facts = inputs.iter().map(|input| model.outlet_fact(*input));
+        let facts: TVec<&TypedFact> = facts.collect::<TractResult<_>>()?;
+        let prepared = self.0.prepared(&facts)?;
+        Ok(prepared.map_or_else(|| self.clone(), Self))
+    }
+}
 
 impl PartialEq for Own {
     fn eq(&self, other: &Self) -> bool {
@@ -155,6 +173,7 @@ impl Expansion for Own {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        model.wire_node(name, self.clone(), inputs)
+        let own = self.prepared(model, inputs)?;
+        model.wire_node(name, own, inputs)
     }
 }

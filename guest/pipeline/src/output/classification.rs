@@ -17,7 +17,7 @@ pub(crate) struct Classification {
     tensor: String,
     #[serde(default)]
     activation: Activation,
-    /// What each score is called; the index if there are none.
+    /// What each score is called; as the model calls it if there are none, else the index.
     #[serde(default)]
     labels: Vec<String>,
     /// How many labels the answer names.
@@ -56,6 +56,14 @@ impl Classification {
             self.labels.len(),
             self.tensor
         ))
+    }
+
+    /// Takes the names of classes that the model has, if there are none.
+    pub(crate) fn name_classes(&mut self, names: &[(String, Vec<String>)]) {
+        let named = names.iter().find(|(output, _)| *output == self.tensor);
+        if let Some((_, labels)) = named.filter(|_| self.labels.is_empty()) {
+            self.labels.clone_from(labels);
+        }
     }
 
     /// The outputs that an answer needs.

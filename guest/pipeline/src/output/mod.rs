@@ -73,6 +73,13 @@ impl Output {
         }
     }
 
+    /// Takes the names of classes that the model has, where there are none.
+    pub(crate) fn name_classes(&mut self, names: &[(String, Vec<String>)]) {
+        if let Self::Classification(classification) = self {
+            classification.name_classes(names);
+        }
+    }
+
     /// Whether an answer is about places on a picture.
     pub(crate) fn needs_picture(&self) -> bool {
         matches!(self, Self::Detection(_) | Self::Segmentation(_))

@@ -7,6 +7,7 @@ use crate::harden::{Door, Hosts, Layer, Wall};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::model::http::HttpFunction;
+use crate::native::Graphs;
 use crate::server::Server;
 use crate::server::application::{Application, Target};
 use crate::server::state::State;
@@ -60,6 +61,7 @@ fn about_model(model: &Model) {
         );
     }
     println!("  GET  {path}           signature");
+    about_graphs(&model.graphs);
     about_limits(&model.limits);
 }
 
@@ -80,7 +82,19 @@ fn about_function(function: &HttpFunction, application: &Application) {
     if is_private {
         println!("  private: no route leads to it");
     }
+    about_graphs(&function.graphs);
     about_limits(function.handler.limits());
+}
+
+fn about_graphs(graphs: &Graphs) {
+    if !graphs.is_empty() {
+        let names: Vec<_> = graphs.names().collect();
+        println!(
+            "  execution {}, outside of the sandbox: graphs {}",
+            graphs.execution(),
+            text::escape(&names.join(", "))
+        );
+    }
 }
 
 fn about_limits(limits: &Limits) {

@@ -13,11 +13,13 @@ use crate::harden::Door;
 use crate::limits::{self, Limits};
 use crate::memory::Budget;
 use crate::model::compose::{Part, compose};
+use crate::model::graphs;
 use crate::model::http::HttpFunction;
 use crate::model::on_demand::{Loader, Registered};
 use crate::model::package::{Package, World as Kind};
 use crate::model::registry::Registry;
 use crate::model::{Deployer, Model};
+use crate::native::Graphs;
 use crate::pack::config::ModelConfig;
 use crate::pack::guest::Guest;
 use crate::routing::{Pattern, Table};
@@ -78,7 +80,10 @@ async fn one(
     };
     let limits = loading.limits(&LimitSettings::default(), package, name)?;
     match package.world()? {
-        Kind::ModelFunction => loading.model(name, package, tenant, limits).await?,
+        Kind::ModelFunction => {
+            let graphs = Arc::default();
+            loading.model(name, package, graphs, tenant, limits).await?;
+        }
         Kind::Http => {
             let function = deployer.deploy_http(name, package, World::default(), tenant, limits)?;
             let function = Arc::new(function);
@@ -225,7 +230,8 @@ impl<'a> Loading<'a> {
         match package.world()? {
             Kind::ModelFunction => {
                 check_model(component, routes)?;
-                self.model(&component.id, &package, tenant, limits).await
+                let (id, graphs) = (&component.id, self.graphs(component, &package)?);
+                self.model(id, &package, graphs, tenant, limits).await
             }
             Kind::Http if limits.batch.is_some() => Err(
                 "batch is for models that the host serves itself; remove it, or pack the model \
@@ -233,7 +239,7 @@ impl<'a> Loading<'a> {
                     .into(),
             ),
             Kind::Http => {
-                let world = self.world(component)?;
+                let world = self.world(component, &package)?;
                 let deployed =
                     self.deployer
                         .deploy_http(&component.id, &package, world, tenant, limits)?;
@@ -259,7 +265,7 @@ impl<'a> Loading<'a> {
         let Some(glance) = Package::glance(&file, path)? else {
             return Ok(false);
         };
-        if !component.dependencies.is_empty() {
+        if !component.dependencies.is_empty() || !component.graphs.paths.is_empty() {
             return Ok(false);
         }
         check_model(component, routes)?;
@@ -278,10 +284,14 @@ impl<'a> Loading<'a> {
         &mut self,
         name: &str,
         package: &Package,
+        graphs: Arc<Graphs>,
         tenant: Tenant,
         limits: Limits,
     ) -> Result<(), Failure> {
-        let model = self.deployer.deploy(name, package, tenant, limits).await?;
+        let model = self
+            .deployer
+            .deploy(name, package, graphs, tenant, limits)
+            .await?;
         self.models.push(model);
         Ok(())
     }
@@ -299,7 +309,7 @@ impl<'a> Loading<'a> {
     }
 
     /// What a component may see and reach, which is what its manifest gives it.
-    fn world(&mut self, component: &Component) -> Result<World, Failure> {
+    fn world(&mut self, component: &Component, package: &Package) -> Result<World, Failure> {
         let files = assets::place(component, self.deployer.compiler.worker())?;
         self.door.files.extend(files.clone());
         let pairs = component.variables.iter();
@@ -310,7 +320,14 @@ impl<'a> Loading<'a> {
                 .collect(),
             files,
             outbound: self.outbound(component)?,
+            graphs: self.graphs(component, package)?,
         })
+    }
+
+    fn graphs(&self, component: &Component, package: &Package) -> Result<Arc<Graphs>, Failure> {
+        let (files, metadata) = (&component.graphs, package.metadata.as_ref());
+        let worker = self.deployer.compiler.worker();
+        Ok(graphs::load(files, metadata, worker)?)
     }
 
     fn outbound(&mut self, component: &Component) -> Result<Option<Arc<Outbound>>, Failure> {

@@ -135,8 +135,8 @@ pub(super) fn is_whole(table: &Value) -> bool {
 /// Names that somebody has to change, if they are not too many for that.
 fn names(what: &str, count: i64) -> Option<Value> {
     let is_readable = (1..=limits::GUESSED_NAMES).contains(&count);
-    let names = || (1..=count).map(|number| format!("{what}_{number}"));
-    is_readable.then(|| names().collect())
+    let name = |number: i64| format!("{what}_{number}");
+    is_readable.then(|| (1..=count).map(name).collect())
 }
 
 fn kind(table: &Value) -> Option<&str> {

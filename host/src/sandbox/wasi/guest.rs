@@ -12,8 +12,10 @@ use super::World;
 use super::console::Console;
 use super::outbound::Calls;
 use crate::limits;
+use crate::sandbox::allowance::Allowance;
 use crate::sandbox::invoke::Limited;
 use crate::sandbox::limiter::Limiter;
+use crate::sandbox::nn::Session;
 
 /// What one instance has.
 pub(super) struct Guest {
@@ -22,6 +24,7 @@ pub(super) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     calls: Calls,
+    nn: Session,
     table: ResourceTable,
 }
 
@@ -30,7 +33,11 @@ impl Guest {
     ///
     /// # Errors
     /// The folder of its files cannot be opened.
-    pub(super) fn new(world: &Arc<World>, console: &Console, limiter: Limiter) -> Result<Self> {
+    pub(super) fn new(
+        world: &Arc<World>,
+        console: &Console,
+        allowance: &Arc<Allowance>,
+    ) -> Result<Self> {
         let mut wasi = WasiCtx::builder();
         wasi.envs(&world.environment)
             .stdout(console.clone())
@@ -46,13 +53,19 @@ impl Guest {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::RESOURCES);
         Ok(Self {
-            limiter,
+            limiter: Limiter::new(Arc::clone(&allowance.memory)),
+            nn: Session::new(&world.graphs, allowance),
             calls: Calls::new(world.outbound.clone()),
             world: Arc::clone(world),
             wasi: wasi.build(),
             http,
             table,
         })
+    }
+
+    /// The graphs that it uses.
+    pub(super) fn nn(&mut self) -> &mut Session {
+        &mut self.nn
     }
 
     /// The configuration variables.

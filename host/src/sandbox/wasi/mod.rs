@@ -28,11 +28,13 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use self::guest::Guest;
 use super::Sandbox;
+use super::allowance::Allowance;
 use super::compute::Tenant;
 use super::function::Code;
 use super::invoke::{Entry, Fault, Finished, Invocation, Outcome, Usage};
-use super::limiter::Limiter;
+use super::nn;
 use crate::limits::Limits;
+use crate::native::Graphs;
 use console::Console;
 use outbound::Outbound;
 
@@ -54,6 +56,8 @@ pub struct World {
     pub files: Option<PathBuf>,
     /// The hosts that it may call; none by default.
     pub outbound: Option<Arc<Outbound>>,
+    /// The graphs that it may run; none by default.
+    pub graphs: Arc<Graphs>,
 }
 
 /// An HTTP component with its limits. Cheap to clone; requests share nothing but the code, the
@@ -68,8 +72,8 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Links a component, which may import WASI 0.2, the interfaces of [`variables`], and the modules
-    /// beside it.
+    /// Links a component, which may import WASI 0.2, the interfaces of [`variables`], `wasi:nn` if
+    /// there are graphs for it, and the modules beside it.
     ///
     /// # Errors
     /// The component imports something else, or does not export an HTTP handler.
@@ -84,6 +88,9 @@ impl Handler {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         variables::add_to_linker(&mut linker)?;
+        if !world.graphs.is_empty() {
+            nn::add_to_linker(&mut linker, Guest::nn)?;
+        }
         code.define(&mut linker)?;
         Ok(Self {
             sandbox,
@@ -109,7 +116,7 @@ impl Handler {
         &self,
         request: Request,
         deadline: Instant,
-        permit: impl Send + 'static,
+        permit: impl Send + Sync + 'static,
     ) -> Handling {
         let invocation = Invocation::new(self.limits.clone(), deadline);
         let (respond, head) = oneshot::channel();
@@ -236,8 +243,8 @@ impl Entry for HttpCall {
         self.pre.engine()
     }
 
-    fn guest(&mut self, limiter: Limiter) -> Result<Guest> {
-        Guest::new(&self.world, &self.console, limiter)
+    fn guest(&mut self, allowance: &Arc<Allowance>) -> Result<Guest> {
+        Guest::new(&self.world, &self.console, allowance)
     }
 
     async fn instantiate(&self, store: &mut Store<Guest>) -> Result<Proxy> {

@@ -10,19 +10,20 @@
     reason = "exported by name, and the host passes blocks as address and length"
 )]
 
-use glovebox_onnx::LoadError;
 use glovebox_protocol::Signature;
 use serde::Serialize;
 
-use crate::exports::Loaded;
-use crate::function::Function;
-use crate::{heap, note};
+use crate::loaded::Loaded;
+use crate::{exports, heap, note};
 
 /// What the host learns of one load.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Report {
-    Failed(LoadError),
+enum Report<R> {
+    /// The guest refuses the model.
+    Failed(R),
+    /// There is a model, of which no image can be made.
+    Unplaceable(String),
     Surveyed {
         kept_bytes: usize,
         plan_at: usize,
@@ -53,7 +54,7 @@ extern "C" fn pack_stage(bytes: usize) -> *mut u8 {
 /// # Safety
 /// Each pair, an address and a length, is a block from [`pack_stage`] (`plan` is in words and may be
 /// empty).
-pub unsafe fn load_as<F: Function>(
+pub unsafe fn load_as<L: Loaded>(
     model: (*const u8, usize),
     config: (*const u8, usize),
     plan: (*const u32, usize),
@@ -61,7 +62,6 @@ pub unsafe fn load_as<F: Function>(
 ) -> u64 {
     // Kernels register themselves in constructors. The component's exports run them once a memory;
     // that has to happen here, so that the image holds what they registered.
-    glovebox_kernels::register();
     wit_bindgen::rt::run_ctors_once();
     note::take();
     // SAFETY: the host's promise; blocks of `stage` live as long as the instance.
@@ -73,14 +73,18 @@ pub unsafe fn load_as<F: Function>(
         )
     };
     heap::begin(plan);
-    report(Loaded::load::<F>(model, config, warm != 0), plan)
+    match L::load(model, config, warm != 0).map(exports::leave) {
+        Err(refusal) => stage_report(&Report::Failed(refusal)),
+        Ok(_) if plan.is_empty() => stage_report(&surveyed::<L::Refusal>()),
+        Ok(loaded) => placed::<L::Refusal>(loaded),
+    }
 }
 
 /// Answers a request of zeros as a packed model would; how much memory that took behind the image. The
 /// host has read the image by now, and nothing of this is kept.
 #[unsafe(no_mangle)]
 extern "C" fn pack_rehearse() -> usize {
-    if let Ok(loaded) = Loaded::get() {
+    if let Ok(loaded) = exports::left() {
         loaded.rehearse();
     }
     heap::served()
@@ -92,38 +96,30 @@ extern "C" fn pack_panic() -> u64 {
     note::read(|note| address_and_length(note.as_ptr(), note.len())).unwrap_or(0)
 }
 
-fn report(loaded: Result<&Loaded, LoadError>, plan: heap::Plan) -> u64 {
-    match loaded {
-        Err(error) => stage_report(&Report::Failed(error)),
-        Ok(_) if plan.is_empty() => stage_report(&surveyed()),
-        Ok(loaded) => placed(loaded),
-    }
-}
-
-fn surveyed() -> Report {
+fn surveyed<R>() -> Report<R> {
     match heap::survey() {
         Some(plan) => Report::Surveyed {
             kept_bytes: plan.get(1).map_or(0, |bytes| *bytes as usize),
             plan_at: plan.as_ptr() as usize,
             plan_bytes: size_of_val(plan),
         },
-        None => Report::Failed(LoadError::Model("not enough memory for the plan".into())),
+        None => Report::Unplaceable("not enough memory for the plan".into()),
     }
 }
 
 /// The report is written before the heap is sealed: what is allocated afterwards would be part of
 /// the image, and its memory would not.
-fn placed(loaded: &Loaded) -> u64 {
-    let report = stage_report(&Report::Placed {
+fn placed<R: Serialize>(loaded: &dyn Loaded) -> u64 {
+    let report = stage_report(&Report::<R>::Placed {
         image_bytes: heap::image_end(),
         stack_bytes: stack_bytes(),
         signature: loaded.signature().clone(),
     });
     match heap::seal() {
         0 => report,
-        strays => stage_report(&Report::Failed(LoadError::Model(format!(
+        strays => stage_report(&Report::<R>::Unplaceable(format!(
             "loading twice differed in {strays} blocks; please report this model"
-        )))),
+        ))),
     }
 }
 
@@ -136,7 +132,7 @@ fn stack_bytes() -> usize {
 }
 
 /// Writes the report where it will not be part of the image.
-fn stage_report(report: &Report) -> u64 {
+fn stage_report<R: Serialize>(report: &Report<R>) -> u64 {
     let json = serde_json::to_vec(report).unwrap_or_default();
     let block = heap::stage(json.len());
     if block.is_null() {

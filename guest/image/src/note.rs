@@ -26,7 +26,7 @@ pub(crate) fn read<T>(read: impl FnOnce(&[u8]) -> T) -> Option<T> {
 }
 
 /// Does something that may panic, whose note then begins with `what`.
-pub(crate) fn while_doing<T>(what: &str, act: impl FnOnce() -> T) -> T {
+pub fn while_doing<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let set = |text: String| DOING.lock().map(|mut doing| *doing = text);
     let _ = set(format!("{what}: "));
     let result = act();

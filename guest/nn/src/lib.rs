@@ -1,0 +1,102 @@
+//! The code of a packed model whose graph the host runs: what `[input]` and `[output]` of `model.toml`
+//! ask for, around a graph that is asked for by the model's name through `wasi:nn`. It holds no engine.
+
+mod graph;
+mod rows;
+
+use glovebox_image::Loaded;
+use glovebox_pipeline::{About, Answer, CallError, Pipeline};
+use glovebox_protocol::{InferRequest, Signature, Tensor, TensorSpec};
+use serde::Serialize;
+
+use graph::Graph;
+use rows::Rows;
+
+/// A pipeline, and what its graph is called with.
+struct Native {
+    pipeline: Pipeline,
+    about: About,
+    signature: Signature,
+    /// How a model of texts is called.
+    rows: Option<Rows>,
+}
+
+/// Why there is none.
+#[derive(Serialize)]
+#[serde(tag = "kind", content = "message", rename_all = "snake_case")]
+enum Refusal {
+    /// What `model.toml` says does not fit the model.
+    Config(String),
+    /// The graph cannot be called through `wasi:nn`.
+    Datatype(String),
+}
+
+impl Loaded for Native {
+    type Refusal = Refusal;
+
+    /// `model` is the signature that the model was found to have, as JSON.
+    fn load(model: &[u8], config: &[u8], _: bool) -> Result<Self, Refusal> {
+        let found = serde_json::from_slice(model);
+        let found: Signature = found.map_err(|error| Refusal::Config(error.to_string()))?;
+        let Signature {
+            inputs, outputs, ..
+        } = found;
+        inputs.iter().chain(&outputs).try_for_each(check)?;
+        let pipeline = Pipeline::from_json(config, &inputs, &outputs).map_err(Refusal::Config)?;
+        Ok(Self {
+            about: pipeline.about(),
+            rows: pipeline
+                .lengths()
+                .and_then(|lengths| Rows::of(&inputs, lengths)),
+            signature: Signature {
+                inputs,
+                outputs,
+                media: pipeline.media(),
+            },
+            pipeline,
+        })
+    }
+
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn infer(&self, request: &InferRequest) -> Result<Vec<Tensor>, CallError> {
+        let is_wanted =
+            |spec: &&TensorSpec| request.outputs.is_empty() || request.outputs.contains(&spec.name);
+        let wanted: Vec<_> = self.signature.outputs.iter().filter(is_wanted).collect();
+        let graph = Graph::by_name(&self.about.name)?;
+        let compute = |inputs: &[Tensor]| graph.compute(inputs, &wanted);
+        match &self.rows {
+            Some(rows) => rows.run(&request.inputs, &wanted, compute),
+            None => compute(&request.inputs),
+        }
+    }
+
+    fn predict(&self, content_type: &str, body: &[u8]) -> Result<Answer, CallError> {
+        let inputs = &self.signature.inputs;
+        let prepared = self.pipeline.prepare(inputs, content_type, body)?;
+        let outputs = self.infer(&prepared.request)?;
+        self.pipeline.answer(&prepared, outputs)
+    }
+
+    /// The graph, of which one would see what it takes, is the host's.
+    fn rehearse(&self) {}
+}
+
+glovebox_image::export!(Native);
+
+/// Whether `wasi:nn` has tensors like this one.
+fn check(spec: &TensorSpec) -> Result<(), Refusal> {
+    match graph::tensor_type(spec.datatype) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::Datatype(format!(
+            "tensor {:?} is {}, of which wasi:nn has none; pack the model without --native",
+            spec.name, spec.datatype
+        ))),
+    }
+}
