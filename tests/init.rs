@@ -196,6 +196,56 @@ fn a_draft_that_does_not_pack_as_it_is_says_why() {
     );
 }
 
+/// A model with an input for each of two columns, which it adds.
+fn sum() -> Vec<u8> {
+    let graph = Graph::new()
+        .input("age", &[OPEN, 1])
+        .input("height", &[OPEN, 1]);
+    let sum = Node::new("Add", "", &["age", "height"], &["sum"]);
+    graph.output("sum", &[OPEN, 1]).node(sum).model()
+}
+
+#[test]
+fn a_model_with_an_input_for_each_column_takes_records_of_these_names() {
+    let dir = folder(&sum());
+    let report = pack(&dir).arg("--json").run().json();
+    let expected = [
+        ("input.kind", json!("record")),
+        ("input.fields", json!(["age", "height"])),
+        ("output.kind", json!("regression")),
+        ("output.tensor", json!("sum")),
+    ];
+    assert_eq!(
+        assumed(&report),
+        expected.map(|(key, value)| (key.into(), value))
+    );
+    let file = dir.path().join("record.json");
+    fs::write(&file, "{\"age\": 40, \"height\": 1.75}").unwrap();
+    assert_eq!(predict(&dir, &file), json!({ "value": 41.75 }));
+    let said = init(&dir).run().success();
+    assert!(!said.contains("guessed"), "{said}");
+    pack(&dir).run().success();
+    assert_eq!(predict(&dir, &file), json!({ "value": 41.75 }));
+}
+
+#[test]
+fn models_of_tables_and_series_pack_with_their_drafts() {
+    for (model, kind) in [
+        ("iris", "record"),
+        ("diabetes", "record"),
+        ("linnerud", "record"),
+        ("types", "record"),
+        ("forecast", "series"),
+        ("gesture", "series"),
+    ] {
+        let file = format!("tests/tables/{model}.onnx");
+        let dir = folder(&fs::read(workspace().join(file)).unwrap());
+        let draft: toml::Table = drafted(&dir).parse().unwrap();
+        assert_eq!(draft["input"]["kind"].as_str(), Some(kind), "{model}");
+        pack(&dir).run().success();
+    }
+}
+
 #[test]
 fn boxes_and_masks_are_guessed_from_the_shapes_of_outputs() {
     let squeeze = Node::new("Squeeze", "", &["x"], &["y"]).ints("axes", &[1]);

@@ -295,6 +295,69 @@ fn texts() -> [Case; 3] {
     ]
 }
 
+fn numbers() -> [Case; 2] {
+    let mirror = |shape: &[i64]| {
+        let same = Node::new("Identity", "", &["x"], &["y"]);
+        let graph = Graph::new().input("x", shape).output("y", shape);
+        graph.node(same).model()
+    };
+    [
+        Case {
+            model: mirror(&[1, 3, 1]),
+            input: "kind = \"series\"",
+            output: TENSORS,
+            body: ("body.csv", b"value\n1\n2\n3\n".to_vec()),
+            keys: &[
+                ("input", "channels", &["[\"other\"]"]),
+                ("input", "layout", &["\"channels_steps\""]),
+            ],
+        },
+        Case {
+            model: mirror(&[1, 1]),
+            input: "kind = \"record\"\nfields = [\"x\"]",
+            output: "kind = \"regression\"\ntensor = \"y\"",
+            body: ("body.json", b"{\"x\": 2.5}".to_vec()),
+            keys: &[
+                ("output", "mean", &["0.01", "[-0.01]"]),
+                ("output", "scale", &["1.01", "[0.99]"]),
+            ],
+        },
+    ]
+}
+
+#[test]
+fn defaults_of_fields_and_channels_are_those_of_pack() {
+    let schema = schema();
+    for (table, input, body) in [
+        ("field", "kind = \"record\"\nfields", "{\"value\": 2.5}"),
+        ("channel", "kind = \"series\"\nchannels", "[2.5]"),
+    ] {
+        let case = |more: &str| {
+            let mut case = numbers().into_iter().last().unwrap();
+            case.body = ("body.json", body.into());
+            let line = format!("{input} = [{{ name = \"value\"{more} }}]");
+            let dir = temporary();
+            fs::write(dir.path().join("model.onnx"), &case.model).unwrap();
+            fs::write(dir.path().join(case.body.0), &case.body.1).unwrap();
+            (case.input, case.output) = ("", TENSORS);
+            case.answer(dir.path(), "input", &line).expect("an answer")
+        };
+        let keys = schema["$defs"][table]["properties"].as_object().unwrap();
+        let defaults = keys
+            .iter()
+            .filter_map(|(key, about)| Some((key, about.get("default")?)));
+        let mut count = 0;
+        for (key, default) in defaults {
+            let with = |value: f64| case(&format!(", {key} = {value}"));
+            let default = default.as_f64().unwrap();
+            assert!(with(default) == case(""), "{table}, {key} = {default}");
+            assert!(with(default + 0.01) != case(""), "{table}, {key}");
+            count += 1;
+        }
+        assert_eq!(count, 2, "mean and scale");
+    }
+}
+
 impl Case {
     /// What the model answers, or that it is refused.
     fn answer(&self, dir: &Path, table: &str, line: &str) -> Option<Vec<u8>> {
@@ -316,12 +379,7 @@ impl Case {
             .env("GLOVEBOX_CACHE_DIR", shared_cache())
             .output()
             .unwrap();
-        assert!(
-            answer.status.success(),
-            "{:?}",
-            String::from_utf8(answer.stderr)
-        );
-        Some(answer.stdout)
+        answer.status.success().then_some(answer.stdout)
     }
 
     /// The kind of a table.
@@ -342,7 +400,8 @@ fn defaults_of_the_schema_are_those_of_pack() {
         .into_iter()
         .chain(classes())
         .chain(boxes())
-        .chain(texts());
+        .chain(texts())
+        .chain(numbers());
     let mut shown = BTreeSet::new();
     for case in cases {
         let dir = temporary();
@@ -351,6 +410,9 @@ fn defaults_of_the_schema_are_those_of_pack() {
         let tokenizer = workspace().join("tests/text/unigram.json");
         fs::copy(tokenizer, dir.path().join("tokenizer.json")).unwrap();
         let answer = case.answer(dir.path(), "", "");
+        // Without pooling, a vector for each token is no embedding.
+        let is_refused = case.keys.iter().any(|(_, key, _)| *key == "pooling");
+        assert_eq!(answer.is_none(), is_refused, "{}", case.output);
         for (table, key, others) in case.keys {
             let name = format!("{table}_{}", case.kind(table));
             let default = &schema["$defs"][&name]["properties"][key]["default"];
@@ -429,7 +491,13 @@ fn values(about: &Value) -> String {
         Some("number") => "number",
         Some("boolean") => "`true`, `false`",
         Some("integer") => return format!("whole number{bounds}"),
-        Some("array") => return format!("list of {}s", values(&about["items"])),
+        Some("array") => {
+            let items = values(&about["items"]).replace(" or ", "s or ");
+            return format!("list of {items}s");
+        }
+        Some("object") if about.get("additionalProperties").is_some() => {
+            return format!("table of {}s", values(&about["additionalProperties"]));
+        }
         _ => "table",
     };
     values.to_owned()
@@ -467,7 +535,13 @@ fn the_reference_page_says_what_the_schema_says() {
         })
         .collect();
     tables.push(("`model.toml`".into(), &schema));
-    tables.push(("`[[example]]`".into(), &schema["$defs"]["example"]));
+    for (title, table) in [
+        ("`[[input.fields]]`", "field"),
+        ("`[[input.channels]]`", "channel"),
+        ("`[[example]]`", "example"),
+    ] {
+        tables.push((title.into(), &schema["$defs"][table]));
+    }
     let sections: Vec<_> = page.split("\n## ").skip(1).collect();
     assert_eq!(sections.len(), tables.len());
     for (title, table) in tables {
@@ -491,7 +565,8 @@ fn drafts(dir: &Path) -> Vec<PathBuf> {
         init.run().success();
         output
     };
-    let text = |model| workspace().join("tests/text").join(model);
+    let root = workspace();
+    let text = |model| root.join("tests/text").join(model);
     fs::copy(text("wordpiece.json"), dir.join("tokenizer.json")).unwrap();
     let models = [
         ("digits", model_dir("digits").join("digits.onnx")),
@@ -499,6 +574,9 @@ fn drafts(dir: &Path) -> Vec<PathBuf> {
         ("embed", text("embed.onnx")),
         ("tag", text("tag.onnx")),
         ("echo", text("echo.onnx")),
+        ("iris", root.join("tests/tables/iris.onnx")),
+        ("gesture", root.join("tests/tables/gesture.onnx")),
+        ("types", root.join("tests/tables/types.onnx")),
     ];
     models.map(draft).into()
 }
@@ -516,6 +594,10 @@ fn files_and_pages_of_this_repository_and_drafts_are_valid() {
     );
     let template = root.join("host/src/cli/new/template");
     files.extend(["model.toml", "wine.toml"].map(|file| template.join(file)));
+    let tables = root.join("tests/tables");
+    let of_tables = names_in(&tables);
+    let of_tables = of_tables.iter().filter(|name| name.ends_with(".toml"));
+    files.extend(of_tables.map(|name| tables.join(name)));
     let pages = names_in(&root.join("docs"));
     let pages = pages.iter().filter(|page| page.ends_with(".md"));
     files.extend(pages.map(|page| root.join("docs").join(page)));

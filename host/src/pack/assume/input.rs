@@ -6,7 +6,6 @@ use glovebox_protocol::{Datatype, TensorSpec};
 use serde_json::Value;
 
 use super::{Assumption, Row, Table};
-use crate::limits;
 use crate::pack::config::ModelConfig;
 
 /// Sides of pictures; what is smaller or larger is something else.
@@ -45,8 +44,10 @@ pub(super) fn guess(inputs: &[TensorSpec], config: &ModelConfig) -> Vec<Assumpti
     let has_tokenizer = config.tokenizer.is_some();
     let Some(written) = &config.input else {
         let guess = text(inputs, has_tokenizer).or_else(|| match inputs {
-            [spec] => image(spec).or_else(|| record(spec)),
-            _ => None,
+            [spec] => image(spec)
+                .or_else(|| record(spec))
+                .or_else(|| series(spec)),
+            inputs => columns(inputs),
         });
         return guess.unwrap_or_default();
     };
@@ -156,16 +157,59 @@ fn record(spec: &TensorSpec) -> Option<Vec<Assumption>> {
     let [_, columns] = *spec.shape.as_slice() else {
         return None;
     };
-    let is_float = matches!(spec.datatype, Datatype::Fp32 | Datatype::Fp64);
-    if !is_float || !(1..=limits::GUESSED_NAMES).contains(&columns) {
-        return None;
-    }
-    let fields: Vec<_> = (1..=columns)
-        .map(|field| format!("field_{field}"))
-        .collect();
     let rows = vec![
         ("kind", "record".into(), false),
-        ("fields", fields.into(), false),
+        ("fields", super::names("field", columns)?, false),
     ];
-    Some(Table::Input.assume(&Table::Input.says(spec), rows))
+    is_float(spec).then(|| Table::Input.assume(&Table::Input.says(spec), rows))
+}
+
+/// An input for each column has the name of the field.
+fn columns(inputs: &[TensorSpec]) -> Option<Vec<Assumption>> {
+    let is_column = |spec: &TensorSpec| {
+        let is_value = is_float(spec)
+            || matches!(
+                spec.datatype,
+                Datatype::Int64 | Datatype::Int32 | Datatype::Bool | Datatype::Bytes
+            );
+        let is_one = matches!(spec.shape.as_slice(), [OPEN] | [OPEN, 1]);
+        is_value && is_one && !TOKENS.contains(&spec.name.as_str())
+    };
+    if !inputs.iter().all(is_column) {
+        return None;
+    }
+    let since = format!(
+        "{}, and each of the others is one column, too",
+        Table::Input.says(inputs.first()?)
+    );
+    let fields: Vec<_> = inputs.iter().map(|spec| spec.name.as_str()).collect();
+    let rows = vec![
+        ("kind", "record".into(), true),
+        ("fields", fields.into(), true),
+    ];
+    Some(Table::Input.assume(&since, rows))
+}
+
+/// Numbers with two axes beside that of the rows may be steps with channels; of steps there are many,
+/// or any number.
+fn series(spec: &TensorSpec) -> Option<Vec<Assumption>> {
+    let [OPEN | 1, first, second] = *spec.shape.as_slice() else {
+        return None;
+    };
+    let (channels, layout) = match (first, second) {
+        (_, OPEN) => (first, "channels_steps"),
+        (OPEN, _) => (second, "steps_channels"),
+        _ if first < second => (first, "channels_steps"),
+        _ => (second, "steps_channels"),
+    };
+    let rows = vec![
+        ("kind", "series".into(), false),
+        ("channels", super::names("channel", channels)?, false),
+        ("layout", layout.into(), false),
+    ];
+    is_float(spec).then(|| Table::Input.assume(&Table::Input.says(spec), rows))
+}
+
+fn is_float(spec: &TensorSpec) -> bool {
+    matches!(spec.datatype, Datatype::Fp32 | Datatype::Fp64)
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::config::ModelConfig;
-use crate::text;
+use crate::{limits, text};
 
 /// A key that is not written, and what it probably is.
 #[derive(Clone, Debug, Serialize)]
@@ -125,11 +125,18 @@ pub(super) fn is_whole(table: &Value) -> bool {
         Some("image") => has("colour") && has("width") && has("height"),
         Some("text") => has("tokenizer"),
         Some("detection") => has("tensor") || has("boxes"),
-        Some("classification" | "embedding" | "token_classification" | "segmentation") => {
-            has("tensor")
-        }
+        Some(
+            "classification" | "regression" | "embedding" | "token_classification" | "segmentation",
+        ) => has("tensor"),
         _ => true,
     }
+}
+
+/// Names that somebody has to change, if they are not too many for that.
+fn names(what: &str, count: i64) -> Option<Value> {
+    let is_readable = (1..=limits::GUESSED_NAMES).contains(&count);
+    let name = |number: i64| format!("{what}_{number}");
+    is_readable.then(|| (1..=count).map(name).collect())
 }
 
 fn kind(table: &Value) -> Option<&str> {

@@ -55,7 +55,7 @@ fn only_tensor<'a>(written: &Value, outputs: &'a [TensorSpec]) -> Option<&'a Ten
         },
         "token_classification" => only(of_rank(outputs, 3)),
         "detection" if written.get("boxes").is_none() => only(of_rank(outputs, 3)),
-        "segmentation" => only(outputs.iter()),
+        "segmentation" | "regression" => only(outputs.iter()),
         _ => None,
     }
 }
@@ -69,7 +69,10 @@ fn answer<'a>(outputs: &'a [TensorSpec], media: Media<'_>) -> Option<Reading<'a>
         "image" => classification(outputs)
             .or_else(|| segmentation(outputs))
             .or_else(|| detection(outputs)),
-        "record" => classification(outputs),
+        "record" | "series" => classification(outputs)
+            .filter(|reading| reading.certain)
+            .or_else(|| regression(outputs))
+            .or_else(|| classification(outputs)),
         _ => None,
     }?;
     Some(Reading {
@@ -115,19 +118,26 @@ fn scores(outputs: &[TensorSpec]) -> Option<(&TensorSpec, bool)> {
     }
 }
 
+/// One number for each row, if that is all there is.
+fn regression(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
+    let is_number =
+        |spec: &&TensorSpec| is_float(spec) && matches!(spec.shape.as_slice(), [_] | [_, 1]);
+    Some(Reading {
+        spec: only(outputs.iter()).filter(is_number)?,
+        kind: "regression",
+        certain: true,
+        more: Vec::new(),
+    })
+}
+
 /// A score for each of some labels, for each token.
 fn labelled_tokens(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
     let spec = of_rank(outputs, 3).find(|spec| is_named(spec, &SCORES))?;
-    let count = *spec.shape.last()?;
-    if !(2..=limits::GUESSED_NAMES).contains(&count) {
-        return None;
-    }
-    let labels: Vec<_> = (1..=count).map(|label| format!("label_{label}")).collect();
     Some(Reading {
         spec,
         kind: "token_classification",
         certain: false,
-        more: vec![("labels", labels.into(), false)],
+        more: vec![("labels", super::names("label", *spec.shape.last()?)?, false)],
     })
 }
 
@@ -197,9 +207,12 @@ fn tensor(spec: &TensorSpec, certain: bool) -> Row {
 }
 
 fn of_rank(outputs: &[TensorSpec], rank: usize) -> impl Iterator<Item = &TensorSpec> {
-    let is_numbers =
-        move |spec: &&TensorSpec| spec.datatype == Datatype::Fp32 && spec.shape.len() == rank;
-    outputs.iter().filter(is_numbers)
+    let has_rank = move |spec: &&TensorSpec| is_float(spec) && spec.shape.len() == rank;
+    outputs.iter().filter(has_rank)
+}
+
+fn is_float(spec: &TensorSpec) -> bool {
+    matches!(spec.datatype, Datatype::Fp32 | Datatype::Fp64)
 }
 
 fn only<'a>(mut specs: impl Iterator<Item = &'a TensorSpec>) -> Option<&'a TensorSpec> {
