@@ -430,11 +430,7 @@ fn trees_that_ask_for_more_features_than_rows_have_are_refused_or_fit_no_request
         json!([{ "name": "x", "datatype": "FP32", "shape": [1, width], "data": data }])
     };
     let client = host.client();
-    let text = ask(&client, "wide", &asked(2)).error(502, "model_failed");
-    assert!(
-        text.contains("the trees ask for 3 features, and a row has 2"),
-        "{text}"
-    );
+    ask(&client, "wide", &asked(2)).error(502, "model_failed");
     assert_eq!(
         ask(&client, "wide", &asked(3)).ok()["outputs"][0]["data"],
         json!([1.0])

@@ -46,6 +46,11 @@ others are small models from PyTorch and by hand.
 
 `cases` and `expanded` are those that pass, of all; `+ n` more do with constants.
 
+ONNX tests few of the operators of ai.onnx.ml; `tests/trees.rs` compares those that scikit-learn, LightGBM and
+XGBoost are converted to with ONNX Runtime. A `ZipMap` at the end of a graph is taken off, for an output cannot be a
+map: under its name there is the tensor of scores, and its names are the labels of
+`[output] kind = "classification"` where `model.toml` has none.
+
 | operator | cases | expanded | what is unsupported |
 |---|---:|---:|---|
 {operators}

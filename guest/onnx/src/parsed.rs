@@ -14,7 +14,7 @@ use crate::functions;
 use crate::graph::{Adopt, Graph};
 use crate::lower::lower;
 use crate::misread::opset;
-use crate::ml::{self, ClassNames, take_off_maps};
+use crate::ml::{self, ClassNames, is_of_tables, take_off_maps};
 use crate::ops;
 use crate::refused::{check_data, check_datatypes, check_inputs, check_operators, check_training};
 use crate::tensor::datatype;
@@ -27,6 +27,7 @@ pub struct Parsed {
     pub input_names: Vec<String>,
     output_names: Vec<String>,
     class_names: ClassNames,
+    is_of_tables: bool,
 }
 
 impl Parsed {
@@ -40,6 +41,7 @@ impl Parsed {
 
     fn of_proto(mut proto: pb::ModelProto, file: &[u8], adopt: Adopt) -> Result<Self, LoadError> {
         functions::inline(&mut proto, file)?;
+        let is_of_tables = proto.graph.as_ref().is_some_and(is_of_tables);
         let graph = proto.graph.as_mut();
         let class_names = graph.map(take_off_maps).unwrap_or_default();
         let opset = opset(&proto);
@@ -58,6 +60,7 @@ impl Parsed {
             input_names: name_inputs(&model)?,
             output_names: name_outputs(&model)?,
             class_names,
+            is_of_tables,
             model,
         })
     }
@@ -173,9 +176,11 @@ impl Parsed {
         Ok(model)
     }
 
-    /// Gives each dimension without a name or size a symbol of its own, so that callers choose it.
+    /// Gives each dimension without a name or size a symbol of its own, so that callers choose it. Of
+    /// tables, all inputs have the same number of rows.
     pub(crate) fn name_open_dimensions(&mut self) -> Result<(), LoadError> {
         let model = &mut self.model;
+        let rows = model.symbols.new_with_prefix("rows");
         let outlets = model.input_outlets()?.to_vec();
         for (input, outlet) in outlets.into_iter().enumerate() {
             let fact = model.input_fact(input)?.clone();
@@ -193,6 +198,7 @@ impl Parsed {
                 .and_then(|dimension| dimension.concretize())
             {
                 Some(dimension) => dimension,
+                None if axis == 0 && self.is_of_tables => rows.clone().into(),
                 None => model.symbols.new_with_prefix("open").into(),
             };
             let shape: TVec<TDim> = (0..rank as usize).map(dimension).collect();

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use tract_onnx::pb::{GraphProto, NodeProto};
 
+use super::DOMAIN;
 use super::labels::Labels;
-
-/// The domain of these operators.
-const DOMAIN: &str = "ai.onnx.ml";
 
 /// So many nodes may come between a classifier and an output that has its scores.
 const MOST_BETWEEN: usize = 8;

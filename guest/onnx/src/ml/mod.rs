@@ -17,9 +17,18 @@ mod transform;
 mod trees;
 
 use tract_onnx::Onnx;
+use tract_onnx::pb::GraphProto;
 
 pub use classes::ClassNames;
 pub(crate) use classes::take_off_maps;
+
+/// The domain of these operators.
+const DOMAIN: &str = "ai.onnx.ml";
+
+/// Whether a graph is one of tables: the inputs of such a graph are columns of the same rows.
+pub(crate) fn is_of_tables(graph: &GraphProto) -> bool {
+    graph.node.iter().any(|node| node.domain == DOMAIN)
+}
 
 /// Adds them to those that tract knows, or puts them in their place.
 pub(crate) fn register(onnx: &mut Onnx) {

@@ -11,19 +11,19 @@ pub(crate) fn take(
     shape: &[usize],
     mut place: impl FnMut(usize) -> Option<usize>,
 ) -> TractResult<Tensor> {
-    let mut taken = Tensor::zero_dt(source.datum_type(), shape)?;
     let outside = |at: usize| format_err!("element {at} of {}", source.len());
     if source.datum_type() == DatumType::String {
-        let texts = source.try_as_plain_ram()?;
-        let texts = texts.as_slice::<String>()?;
-        let mut plain = taken.try_as_plain_ram_mut()?;
-        for (index, text) in plain.as_slice_mut::<String>()?.iter_mut().enumerate() {
-            if let Some(at) = place(index) {
-                text.clone_from(texts.get(at).ok_or_else(|| outside(at))?);
-            }
-        }
-        return Ok(taken);
+        let plain = source.try_as_plain_ram()?;
+        let texts = plain.as_slice::<String>()?;
+        let text = |index| match place(index) {
+            Some(at) => texts.get(at).cloned().ok_or_else(|| outside(at)),
+            None => Ok(String::new()),
+        };
+        let count = shape.iter().product();
+        let taken: Vec<String> = (0..count).map(text).collect::<TractResult<_>>()?;
+        return tensor1(&taken).into_shape(shape);
     }
+    let mut taken = Tensor::zero_dt(source.datum_type(), shape)?;
     let size = source.datum_type().size_of();
     let plain = source.try_as_plain_ram()?;
     let bytes = plain.as_bytes();
