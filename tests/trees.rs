@@ -172,9 +172,8 @@ fn labels_are_encoded_as_onnx_runtime_does_it() {
     answer_as_expected(&["labels-to-numbers", "floats-to-labels"]);
 }
 
-/// What `POST /predict` says of the first flower.
-fn predicted(labels: &str) -> Value {
-    let dir = temporary();
+/// Flowers with what they are like and, if there are any, these labels.
+fn forest(dir: &TempDir, labels: &str) -> PathBuf {
     let file = dir.path().join("forest.onnx");
     fs::copy(material("forest"), &file).unwrap();
     let config = format!(
@@ -182,7 +181,13 @@ fn predicted(labels: &str) -> Value {
          [output]\nkind = \"classification\"\ntensor = \"output_probability\"\n{labels}"
     );
     fs::write(dir.path().join("model.toml"), config).unwrap();
-    let host = serve(&file);
+    file
+}
+
+/// What `POST /predict` says of the first flower.
+fn predicted(labels: &str) -> Value {
+    let dir = temporary();
+    let host = serve(&forest(&dir, labels));
     let row = expected()["forest"]["inputs"][0]["data"]
         .as_array()
         .unwrap();
@@ -205,6 +210,22 @@ fn a_map_at_the_end_is_a_tensor_and_its_names_are_the_labels() {
         assert!((scored["score"].as_f64().unwrap() - expected).abs() < TOLERANCE);
     }
     assert_eq!(answer["top"].as_array().unwrap().len(), classes.len());
+}
+
+#[test]
+fn what_a_model_calls_its_classes_is_known_outside_of_it_too() {
+    let dir = temporary();
+    let packed = packed(&forest(&dir, ""), &dir);
+    let inspect = Glovebox::new("inspect").arg(&packed).arg("--json");
+    let classes = &expected()["forest"]["outputs"][1]["classes"];
+    assert_eq!(inspect.run().json()["model"]["labels"], *classes);
+    let host = serve(&packed);
+    let scores = json!({ "name": "output_probability", "parameters": { "classification": 1 } });
+    let request = json!({ "inputs": expected()["forest"]["inputs"], "outputs": [scores] });
+    let answer = host.client().infer("forest", &request).ok();
+    let best = answer["outputs"][0]["data"][0].as_str().unwrap();
+    let label = &expected()["forest"]["outputs"][0]["data"][0];
+    assert!(best.ends_with(label.as_str().unwrap()), "{best}");
 }
 
 #[test]

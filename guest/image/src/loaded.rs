@@ -26,6 +26,12 @@ pub trait Loaded: Send + Sync + 'static {
     /// What it is called with.
     fn signature(&self) -> &Signature;
 
+    /// What the classes are called for which an output has scores, by the output's name; only where
+    /// the model says so.
+    fn class_names(&self) -> &[(String, Vec<String>)] {
+        &[]
+    }
+
     /// Tensors to tensors. The request has been checked against the signature.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ enum Report<R> {
         image_bytes: usize,
         stack_bytes: usize,
         signature: Signature,
+        class_names: Vec<(String, Vec<String>)>,
     },
 }
 
@@ -114,6 +115,7 @@ fn placed<R: Serialize>(loaded: &dyn Loaded) -> u64 {
         image_bytes: heap::image_end(),
         stack_bytes: stack_bytes(),
         signature: loaded.signature().clone(),
+        class_names: loaded.class_names().to_vec(),
     });
     match heap::seal() {
         0 => report,

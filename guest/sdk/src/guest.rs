@@ -43,6 +43,10 @@ impl<F: Function> Loaded for Guest<F> {
         &self.signature
     }
 
+    fn class_names(&self) -> &[(String, Vec<String>)] {
+        self.model.class_names()
+    }
+
     fn infer(&self, request: &InferRequest) -> Result<Vec<Tensor>, CallError> {
         self.function.infer(&self.model, request)
     }

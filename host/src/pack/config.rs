@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::assume::{self, Assumption, Table};
+use super::loader::ClassNames;
 use crate::limits::{self, Bytes};
 use crate::{model, text};
 
@@ -187,6 +188,23 @@ impl ModelConfig {
             .flatten()
             .filter_map(|label| label.as_str().map(str::to_owned))
             .collect()
+    }
+
+    /// The same with the names that the model itself gives to its classes, where `labels` is left out.
+    pub(super) fn with_class_names(&self, names: &ClassNames, assumed: &[Assumption]) -> Self {
+        let (mut named, pipeline) = (self.clone(), self.pipeline(assumed));
+        let output = pipeline.get("output");
+        let key = |key: &str| output.and_then(|output| output.get(key)?.as_str());
+        let mut names = names.iter();
+        let labels = names.find(|(tensor, _)| key("tensor") == Some(tensor));
+        if let Some((_, labels)) = labels
+            && key("kind") == Some("classification")
+            && self.labels().is_empty()
+        {
+            let output = named.output.get_or_insert_with(|| json!({}));
+            insert(output, "labels", json!(labels));
+        }
+        named
     }
 
     /// What the guest gets of it, and of what was assumed besides.

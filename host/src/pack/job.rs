@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::PackError;
 use super::guest::{Guest, Origin};
-use super::loader::{self, LoadError, Loaded, Loader};
+use super::loader::{self, ClassNames, LoadError, Loaded, Loader};
 use crate::compile::Compiler;
 use crate::limits::{self, Bytes, Limits};
 use crate::model::runtime;
@@ -43,6 +43,7 @@ struct Order {
 struct Front {
     heap_bytes: u64,
     signature: Signature,
+    class_names: ClassNames,
 }
 
 /// Loads a model into a guest, in a worker, which finds the guest's machine code in the cache.
@@ -121,6 +122,7 @@ impl<'a> Load<'a> {
         let front = header(&Front {
             heap_bytes: loaded.heap_bytes,
             signature: loaded.signature,
+            class_names: loaded.class_names,
         });
         let front = [length(&front).as_slice(), &front].concat();
         Ok((front, loaded.memory))
@@ -177,6 +179,7 @@ fn read_loaded(mut output: impl Read) -> Result<Loaded, String> {
         memory: bytes,
         heap_bytes: front.heap_bytes,
         signature: front.signature,
+        class_names: front.class_names,
     })
 }
 

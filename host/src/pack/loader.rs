@@ -12,6 +12,9 @@ use crate::sandbox::limiter::{Account, Limiter};
 use crate::sandbox::meter::Meter;
 use crate::text;
 
+/// Outputs that have a score for each class, with the names of these; only where the model says so.
+pub(super) type ClassNames = Vec<(String, Vec<String>)>;
+
 /// The memory of a guest that holds a model.
 pub(super) struct Loaded {
     /// From address 0 to the end of the model.
@@ -19,6 +22,7 @@ pub(super) struct Loaded {
     /// What a request needs behind it.
     pub(super) heap_bytes: u64,
     pub(super) signature: Signature,
+    pub(super) class_names: ClassNames,
 }
 
 /// Why there is no model in memory. Texts of the guest are escaped.
@@ -110,6 +114,7 @@ fn load_twice(
             image_bytes,
             stack_bytes,
             signature,
+            class_names,
         } => {
             let mut memory = place.read(0, image_bytes)?;
             // What the stack held is of no use after loading.
@@ -121,6 +126,7 @@ fn load_twice(
                 memory,
                 heap_bytes: place.rehearse(image_bytes),
                 signature,
+                class_names,
             })
         }
         report => Err(report.unexpected()),
@@ -142,6 +148,7 @@ enum Report {
         image_bytes: usize,
         stack_bytes: usize,
         signature: Signature,
+        class_names: ClassNames,
     },
 }
 

@@ -147,6 +147,7 @@ impl Packer {
             Origin::Runtime | Origin::Others => guest,
         };
         let (loaded, assumed) = self.load(onnx, config, engine)?;
+        let config = &config.with_class_names(&loaded.class_names, &assumed);
         let packed = put_together(onnx, config, engine, loaded, assumed);
         examples::check(self, &packed, &config.examples).await?;
         if guest.origin != Origin::Native {
