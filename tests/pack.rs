@@ -168,7 +168,10 @@ fn inspect_shows_a_packed_model_to_a_person() {
     assert_eq!(value("imports "), "none");
     assert_eq!(value("exports "), "glovebox:inference/model@0.1.0");
     assert_eq!(value("labels "), "cultivar 1, cultivar 2, cultivar 3");
-    assert_eq!(value("predict "), "application/json");
+    assert_eq!(
+        value("predict "),
+        "application/json, application/x-ndjson, text/csv"
+    );
     assert!(value("input ").ends_with("FP32 [any, 13]"), "{text}");
     assert!(value("code ").contains("shared"), "{text}");
     assert!(value("source ").starts_with("sha256:"), "{text}");
@@ -309,7 +312,7 @@ fn pictures_of_another_shape_than_the_input_are_refused() {
 #[test]
 fn records_with_another_number_of_fields_than_columns_are_refused() {
     let line = refused_with("wine", "    \"hue\",\n", "");
-    assert!(line.contains("12 fields"), "{line}");
+    assert!(line.contains("12 columns"), "{line}");
     assert!(line.contains("13"), "{line}");
 }
 

@@ -399,7 +399,7 @@ fn what_is_wrong_with_a_table_is_said_with_its_line_and_column() {
         (LINES, format!("{}{{\"hue\":", lines(&records())), "line 4"),
         (
             LINES,
-            "{\"hue\": \"\u{1b}[2J\"}".into(),
+            "{\"hue\": \"\\u001b[2J\"}".into(),
             "\"hue\" must be a number",
         ),
     ] {

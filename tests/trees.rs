@@ -446,15 +446,16 @@ fn trees_that_ask_for_more_features_than_rows_have_are_refused_or_fit_no_request
     let file = dir.path().join("wide.onnx");
     fs::write(&file, SOUND.file(OPEN)).unwrap();
     let host = serve(&packed(&file, &dir));
-    let asked = |width: usize| {
-        let data = vec![1.0; width];
-        json!([{ "name": "x", "datatype": "FP32", "shape": [1, width], "data": data }])
+    // Both sizes are open by the same name.
+    let asked = |size: usize| {
+        let data = vec![1.0; size * size];
+        json!([{ "name": "x", "datatype": "FP32", "shape": [size, size], "data": data }])
     };
     let client = host.client();
     ask(&client, "wide", &asked(2)).error(502, "model_failed");
     assert_eq!(
         ask(&client, "wide", &asked(3)).ok()["outputs"][0]["data"],
-        json!([1.0])
+        json!([1.0, 1.0, 1.0])
     );
 }
 

@@ -2,15 +2,13 @@
 //! ask for, around a graph that is asked for by the model's name through `wasi:nn`. It holds no engine.
 
 mod graph;
-mod rows;
 
 use glovebox_image::Loaded;
-use glovebox_pipeline::{About, Answer, CallError, Pipeline};
+use glovebox_pipeline::{About, Answer, CallError, Pipeline, TokenRows};
 use glovebox_protocol::{InferRequest, Signature, Tensor, TensorSpec};
 use serde::Serialize;
 
 use graph::Graph;
-use rows::Rows;
 
 /// A pipeline, and what its graph is called with.
 struct Native {
@@ -18,7 +16,7 @@ struct Native {
     about: About,
     signature: Signature,
     /// How a model of texts is called.
-    rows: Option<Rows>,
+    rows: Option<TokenRows>,
 }
 
 /// Why there is none.
@@ -47,7 +45,7 @@ impl Loaded for Native {
             about: pipeline.about(),
             rows: pipeline
                 .lengths()
-                .and_then(|lengths| Rows::of(&inputs, lengths)),
+                .and_then(|lengths| TokenRows::of(&inputs, &lengths)),
             signature: Signature {
                 inputs,
                 outputs,

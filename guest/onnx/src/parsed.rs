@@ -80,28 +80,6 @@ impl Parsed {
         Self::of_proto(proto, file, adopt)
     }
 
-    /// What each input declares of its two dimensions: a size, or that it is open.
-    ///
-    /// # Errors
-    /// An input has another number of dimensions.
-    pub fn declared(&self) -> Result<Vec<[Option<usize>; 2]>, LoadError> {
-        let inputs = self.input_names.iter().enumerate();
-        let sizes = inputs.map(|(index, name)| {
-            let shape = &self.model.input_fact(index)?.shape;
-            if shape.rank().concretize() != Some(2) {
-                return Err(LoadError::Model(format!(
-                    "input {name:?} is not of shape [texts, tokens]"
-                )));
-            }
-            let size = |axis| {
-                let size = shape.dim(axis)?.concretize()?.to_i64().ok()?;
-                usize::try_from(size).ok()
-            };
-            Ok([size(0), size(1)])
-        });
-        sizes.collect()
-    }
-
     /// What it takes, as it declares it; an open dimension is -1.
     ///
     /// # Errors

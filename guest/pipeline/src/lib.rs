@@ -7,6 +7,7 @@ mod input;
 mod media;
 mod output;
 mod pipeline;
+mod rows;
 mod scaling;
 
 pub use glovebox_protocol::CallError;
@@ -14,3 +15,4 @@ pub use input::{Lengths, Probe};
 pub use media::essence;
 pub use output::Answer;
 pub use pipeline::{About, Pipeline, Prepared};
+pub use rows::TokenRows;

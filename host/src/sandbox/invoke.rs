@@ -213,6 +213,8 @@ impl Invocation {
         allowance: Arc<Allowance>,
     ) -> Result<E::Answer, Fault> {
         store_nanos(&self.queue_nanos, self.submitted);
+        // Its time may have passed while others had their turn.
+        allowance.check().map_err(|stop| stopped(&stop))?;
         let store = entry.guest(&allowance);
         let store = store.and_then(|guest| self.store(entry.engine(), guest, &allowance));
         let mut store = store.map_err(|error| Fault::Host(format!("{error:#}")))?;
@@ -273,14 +275,8 @@ impl Invocation {
 
     /// What went wrong, from what wasmtime says and from what the limiter saw.
     fn classify(&self, error: &wasmtime::Error) -> Fault {
-        if let Some(stop) = error.downcast_ref::<Stop>() {
-            return match stop {
-                Stop::Cpu => Fault::CpuLimit,
-                Stop::Deadline => Fault::Timeout,
-                Stop::Memory => Fault::MemoryLimit,
-                Stop::Engine(_) => Fault::Trap(stop.to_string()),
-                Stop::Lost => Fault::Host(stop.to_string()),
-            };
+        if let Some(stop) = error.downcast_ref() {
+            return stopped(stop);
         }
         if error.is::<PoolConcurrencyLimitError>() {
             return Fault::Exhausted;
@@ -294,6 +290,16 @@ impl Invocation {
             Some(trap) => Fault::Trap(trap.to_string()),
             None => classify_text(format!("{error:#}")),
         }
+    }
+}
+
+fn stopped(stop: &Stop) -> Fault {
+    match stop {
+        Stop::Cpu => Fault::CpuLimit,
+        Stop::Deadline => Fault::Timeout,
+        Stop::Memory => Fault::MemoryLimit,
+        Stop::Engine(_) => Fault::Trap(stop.to_string()),
+        Stop::Lost => Fault::Host(stop.to_string()),
     }
 }
 

@@ -1,32 +1,42 @@
 //! Rows of tokens: a graph is given one at a time, padded to one of few lengths.
 //!
-//! A host prepares a graph of texts for the shapes of its inputs, which takes longer than to run it. So
-//! it is asked for few shapes, the same as in the sandbox. What is padding, the mask says.
+//! An engine prepares a graph of texts for the shapes of its inputs, which takes longer than to run it.
+//! So it is asked for few shapes. What is padding, the mask says.
 
-use glovebox_pipeline::{CallError, Lengths};
-use glovebox_protocol::{Tensor, TensorSpec};
+use glovebox_protocol::{CallError, Tensor, TensorSpec};
+
+use crate::Lengths;
 
 const OPEN: i64 = -1;
 
 /// The lengths of rows, in ascending order.
-pub(crate) struct Rows(Vec<usize>);
+pub struct TokenRows(Vec<usize>);
 
-impl Rows {
-    /// None if the model is told of no mask, and could not tell padding from tokens.
-    pub(crate) fn of(inputs: &[TensorSpec], wanted: Lengths) -> Option<Self> {
+impl TokenRows {
+    /// Those that a model with these inputs takes. None if it is told of no mask, and could not tell
+    /// padding from tokens.
+    pub fn of(inputs: &[TensorSpec], wanted: &Lengths) -> Option<Self> {
         if !inputs.iter().any(|spec| spec.name == wanted.mask) {
             return None;
         }
         let mut lengths = inputs.iter().filter_map(|spec| spec.shape.get(1));
         let fixed = lengths.find_map(|length| usize::try_from(*length).ok());
-        Some(Self(fixed.map_or(wanted.lengths, |length| vec![length])))
+        Some(Self(fixed.map_or_else(
+            || wanted.lengths.clone(),
+            |length| vec![length],
+        )))
     }
 
-    /// The answers to all rows; `compute` answers one, with these outputs.
+    /// The lengths that rows are padded to.
+    pub fn lengths(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The answers to all rows; `compute` answers one, of one of the lengths, with these outputs.
     ///
     /// # Errors
     /// The inputs differ in their shape, have no row or too many tokens, or `compute` fails.
-    pub(crate) fn run(
+    pub fn run(
         &self,
         inputs: &[Tensor],
         outputs: &[&TensorSpec],
