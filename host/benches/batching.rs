@@ -102,7 +102,10 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path, batch: Option<Batc
         batch,
         ..Limits::for_image(package.image.0)
     };
-    let model = deployer.deploy(name, &package, tenant, limits).await;
+    let graphs = Arc::default();
+    let model = deployer
+        .deploy(name, &package, graphs, tenant, limits)
+        .await;
     model.unwrap()
 }
 
