@@ -102,9 +102,8 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path, batch: Option<Batc
         batch,
         ..Limits::for_image(package.image.0)
     };
-    let graphs = Arc::default();
     let model = deployer
-        .deploy(name, &package, graphs, tenant, limits)
+        .deploy(name, &package, Default::default(), tenant, limits)
         .await;
     model.unwrap()
 }
