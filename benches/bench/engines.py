@@ -22,12 +22,14 @@ ALL = {
     "ort-web": "ONNX Runtime Web, wasm with SIMD in Node",
     "tract-wasm": "tract as it ships, in plain wasmtime, one warm instance",
     "glovebox-bare": "the packed model in plain wasmtime, one warm instance, no limits",
+    "glovebox-epochs": "the same with the checks that time is looked at by",
     "glovebox": "the packed model as it is served: a fresh instance each time, all limits",
     "glovebox-native": "the same with its graph outside of the sandbox, in tract",
 }
 # What is said to `pack` for an engine, and where the packed models are.
 PACKING = {
     "glovebox-bare": ([], paths.PACKED),
+    "glovebox-epochs": ([], paths.PACKED),
     "glovebox": ([], paths.PACKED),
     "glovebox-native": (["--native"], paths.PACKED_NATIVE),
 }

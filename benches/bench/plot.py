@@ -12,6 +12,7 @@ COLOURS = {
     "ort-web": "#4e79a7",
     "tract-wasm": "#76b7b2",
     "glovebox-bare": "#f2b56b",
+    "glovebox-epochs": "#e9935a",
     "glovebox": "#e1671b",
     "glovebox-native": "#8c3b0a",
 }

@@ -1,4 +1,4 @@
-//! Components in plain wasmtime: no epochs, no limits, one warm instance.
+//! Components in plain wasmtime: no limits, one warm instance.
 
 use std::fs;
 use std::path::Path;
@@ -26,11 +26,15 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    /// What `glovebox pack` made, which runs anywhere.
-    pub(crate) fn packed(wasm: &Path, inputs: Vec<Tensor>) -> Result<Self, Failure> {
-        let wasmtime = wasmtime()?;
-        let component = compile(&wasmtime, wasm, &fs::read(wasm)?)?;
+    /// What `glovebox pack` made, which runs anywhere; with checks of epochs, which then never come.
+    pub(crate) fn packed(wasm: &Path, inputs: Vec<Tensor>, epochs: bool) -> Result<Self, Failure> {
+        let wasmtime = wasmtime(epochs)?;
+        let code = wasm.with_extension(if epochs { "epochs.cwasm" } else { "cwasm" });
+        let component = compile(&wasmtime, (wasm, &code), &fs::read(wasm)?)?;
         let mut store = Store::new(&wasmtime, ());
+        if epochs {
+            store.set_epoch_deadline(1);
+        }
         let linker = Linker::new(&wasmtime);
         let model = ModelFunction::instantiate(&mut store, &component, &linker)?;
         Ok(Self {
@@ -42,9 +46,14 @@ impl Plain {
 
     /// Tract as it ships; it loads the model here.
     pub(crate) fn stock(module: &Path, onnx: &Path, inputs: Vec<Tensor>) -> Result<Self, Failure> {
-        let wasmtime = wasmtime()?;
+        let wasmtime = wasmtime(false)?;
         let encoder = wit_component::ComponentEncoder::default().module(&fs::read(module)?)?;
-        let component = compile(&wasmtime, module, &encoder.validate(true).encode()?)?;
+        let code = module.with_extension("cwasm");
+        let component = compile(
+            &wasmtime,
+            (module, &code),
+            &encoder.validate(true).encode()?,
+        )?;
         let mut store = Store::new(&wasmtime, ());
         let instance = Linker::new(&wasmtime).instantiate(&mut store, &component)?;
         let load = instance.get_typed_func(&mut store, "load")?;
@@ -60,8 +69,9 @@ impl Plain {
     }
 }
 
-fn wasmtime() -> Result<Wasmtime, Failure> {
+fn wasmtime(epochs: bool) -> Result<Wasmtime, Failure> {
     let mut config = Config::new();
+    config.epoch_interruption(epochs);
     // Else a trap's message is its backtrace.
     config.wasm_backtrace_max_frames(None);
     Ok(Wasmtime::new(&config)?)
@@ -81,14 +91,17 @@ impl Engine for Plain {
     }
 }
 
-/// Compiles a component, or takes what lies beside its file: the runtime takes ten seconds.
-fn compile(wasmtime: &Wasmtime, file: &Path, wasm: &[u8]) -> Result<Component, Failure> {
-    let code = file.with_extension("cwasm");
-    if let Some(component) = compiled(wasmtime, file, &code) {
+/// Compiles a component from a file, or takes the code that lies there: the runtime takes ten seconds.
+fn compile(
+    wasmtime: &Wasmtime,
+    (file, code): (&Path, &Path),
+    wasm: &[u8],
+) -> Result<Component, Failure> {
+    if let Some(component) = compiled(wasmtime, file, code) {
         return Ok(component);
     }
-    fs::write(&code, wasmtime.precompile_component(wasm)?)?;
-    compiled(wasmtime, file, &code).ok_or_else(|| "the compiled component does not load".into())
+    fs::write(code, wasmtime.precompile_component(wasm)?)?;
+    compiled(wasmtime, file, code).ok_or_else(|| "the compiled component does not load".into())
 }
 
 /// Nothing if it is older than the component, or made by another version.

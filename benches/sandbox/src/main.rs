@@ -40,6 +40,7 @@ struct Arguments {
 enum Name {
     TractWasm,
     GloveboxBare,
+    GloveboxEpochs,
     Glovebox,
     GloveboxNative,
 }
@@ -53,7 +54,8 @@ fn load(arguments: &Arguments) -> Result<Box<dyn Engine>, Failure> {
     let (model, inputs) = (&arguments.model, read(&arguments.inputs)?);
     Ok(match arguments.engine {
         Name::TractWasm => Box::new(component::Plain::stock(&arguments.stock, model, inputs)?),
-        Name::GloveboxBare => Box::new(component::Plain::packed(model, inputs)?),
+        Name::GloveboxBare => Box::new(component::Plain::packed(model, inputs, false)?),
+        Name::GloveboxEpochs => Box::new(component::Plain::packed(model, inputs, true)?),
         Name::Glovebox | Name::GloveboxNative => {
             let (command, cache) = (&arguments.glovebox, &arguments.cache);
             let deployer = limited::deployer(command, cache, arguments.cache_size)?;
