@@ -221,7 +221,7 @@ fn to_value(tensor: &Tensor) -> Result<DynValue, RunError> {
     }
 }
 
-fn numbers<const N: usize, T: PrimitiveTensorElementType + Debug + 'static>(
+fn numbers<const N: usize, T: PrimitiveTensorElementType + Clone + Debug + 'static>(
     tensor: &Tensor,
     read: impl Fn([u8; N]) -> T,
 ) -> Result<DynValue, RunError> {
