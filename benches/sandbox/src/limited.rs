@@ -64,6 +64,7 @@ pub(crate) fn deployer(glovebox: &Path, cache: &Path, size: Bytes) -> Result<Dep
     let worker = Worker {
         program: glovebox.into(),
         cache_dir: cache.into(),
+        onnxruntime: None,
     };
     let budget = compile::budget(limits::COMPILE_CPU, Bytes(limits::COMPILE_MEMORY_BYTES));
     let compiler = Compiler::new(&sandbox, worker, size, budget)?;

@@ -28,6 +28,7 @@ pub fn deployer(dir: &Path) -> Deployer {
     let worker = Worker {
         program: env!("CARGO_BIN_EXE_glovebox").into(),
         cache_dir: dir.join("cache"),
+        onnxruntime: None,
     };
     let budget = compile::budget(limits::COMPILE_CPU, Bytes(limits::COMPILE_MEMORY_BYTES));
     let compiler = Compiler::new(&sandbox, worker, Bytes(u64::MAX), budget).unwrap();

@@ -30,7 +30,7 @@ use crate::compile::{self, Compiler};
 use crate::limits::Bytes;
 use crate::model::Deployer;
 use crate::sandbox::Sandbox;
-use crate::worker::{Budget, Worker};
+use crate::worker::{Budget, ONNXRUNTIME, Worker};
 
 /// Serverless machine-learning inference in a WebAssembly sandbox.
 #[derive(Parser)]
@@ -136,6 +136,7 @@ fn deployer(common: &Common, sandbox: Arc<Sandbox>, budget: Budget) -> Result<De
     let worker = Worker {
         program: "/proc/self/exe".into(),
         cache_dir: cache_dir(common)?,
+        onnxruntime: env::var_os(ONNXRUNTIME),
     };
     let compiler = Compiler::new(&sandbox, worker, common.cache_size, budget)?;
     Ok(Deployer {

@@ -14,6 +14,7 @@
 
 pub mod child;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -32,6 +33,9 @@ use crate::text;
 /// The exit code of a child whose output says what is wrong with its input.
 const REFUSED: u8 = 3;
 
+/// The variable that names the library of ONNX Runtime.
+pub const ONNXRUNTIME: &str = "ORT_DYLIB_PATH";
+
 /// How workers are started.
 #[derive(Clone, Debug)]
 pub struct Worker {
@@ -39,6 +43,8 @@ pub struct Worker {
     pub program: PathBuf,
     /// Where the child finds machine code that it may load.
     pub cache_dir: PathBuf,
+    /// Where the library of ONNX Runtime is, if anybody says so: `ORT_DYLIB_PATH`.
+    pub onnxruntime: Option<OsString>,
 }
 
 /// What one job may use.
@@ -122,6 +128,7 @@ impl Worker {
             .args(budget.background.then_some("--background"))
             .env_clear()
             .env("RAYON_NUM_THREADS", budget.threads.to_string())
+            .envs(self.onnxruntime.iter().map(|path| (ONNXRUNTIME, path)))
             .stdin(input)
             .stdout(output)
             .stderr(Stdio::piped())
