@@ -15,7 +15,7 @@ use glovebox::sandbox::Sandbox;
 use glovebox::sandbox::bindings::Media;
 use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::engine::Metering;
-use glovebox::sandbox::function::Function;
+use glovebox::sandbox::function::{Code, Function};
 use glovebox::sandbox::call::{Answer, Call};
 use glovebox::sandbox::invoke::{Fault, Finished};
 use glovebox_fuzz::guest::{self, CHOSEN_BYTES};
@@ -64,7 +64,11 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     };
     let limits = request.limits;
     let sandbox = Arc::clone(&SANDBOX);
-    let function = Function::new(sandbox, &component, None, tenant, limits.clone());
+    let code = Code {
+        component,
+        modules: Vec::new(),
+    };
+    let function = Function::new(sandbox, &code, Arc::default(), tenant, limits.clone());
     let Ok(function) = function else {
         return Corpus::Keep;
     };

@@ -17,10 +17,9 @@ use crate::limits;
 /// The smallest page of the platform.
 const PAGE_BYTES: usize = 4096;
 
-#[global_allocator]
-static ALLOCATOR: Allocator = Allocator;
-
-struct Allocator;
+/// The allocator of the program.
+#[derive(Debug)]
+pub struct Allocator;
 
 // SAFETY: every call goes to the system's allocator as it is, and what comes back is returned as it
 // is; advice does not change what memory holds.

@@ -8,7 +8,7 @@
 //! `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod admission;
-mod allocator;
+pub mod allocator;
 pub mod allowed_hosts;
 pub mod bench;
 pub mod cli;

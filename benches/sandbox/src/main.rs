@@ -10,6 +10,10 @@ use clap::{Parser, ValueEnum};
 use glovebox::limits::Bytes;
 use glovebox_bench_worker::{Engine, Failure, read, serve};
 
+/// As the command has it.
+#[global_allocator]
+static ALLOCATOR: glovebox::allocator::Allocator = glovebox::allocator::Allocator;
+
 /// Runs one model in a sandbox.
 #[derive(Parser)]
 struct Arguments {
