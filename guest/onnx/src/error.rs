@@ -32,6 +32,6 @@ impl From<TractError> for LoadError {
 }
 
 /// The model failed on an input that fits its signature.
-pub fn failed(error: &TractError) -> CallError {
+pub(crate) fn failed(error: &TractError) -> CallError {
     CallError::Failed(format!("{error:#}"))
 }

@@ -17,7 +17,7 @@ mod refused;
 mod tensor;
 
 pub use correct::facts;
-pub use error::{LoadError, failed};
+pub use error::LoadError;
 pub use graph::{Adopt, Graph};
 pub use ml::ClassNames;
 pub use parsed::Parsed;

@@ -23,8 +23,7 @@ use crate::tensor::datatype;
 pub struct Parsed {
     model: InferenceModel,
     adopt: Adopt,
-    /// Its inputs, in their order.
-    pub input_names: Vec<String>,
+    input_names: Vec<String>,
     output_names: Vec<String>,
     class_names: ClassNames,
     is_of_tables: bool,
