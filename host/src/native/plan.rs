@@ -20,7 +20,8 @@ pub(super) struct Step {
     pub(super) node: usize,
     /// The nodes whose tensors nobody needs after it.
     pub(super) last_of: Vec<usize>,
-    /// What it gives, in bytes; none if that is known only when the sizes of inputs are.
+    /// What it gives, in bytes; none if that is known only when it has run, or when the sizes of
+    /// inputs are.
     pub(super) bytes: Option<u64>,
 }
 
@@ -40,12 +41,21 @@ impl Plan {
         let steps = operators.map(|(node, last_of)| Step {
             node: *node,
             last_of: last_of.to_vec(),
-            bytes: bytes(model.node(*node), &SymbolValues::default()),
+            bytes: exact_bytes(model.node(*node)),
         });
         Ok(Self {
             steps: steps.collect(),
             graph,
         })
+    }
+}
+
+/// What a node always gives, in bytes.
+fn exact_bytes(node: &TypedNode) -> Option<u64> {
+    let has_text = |output: &Outlet<TypedFact>| output.fact.datum_type == DatumType::String;
+    match node.outputs.iter().any(has_text) {
+        true => None,
+        false => bytes(node, &SymbolValues::default()),
     }
 }
 

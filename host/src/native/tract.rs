@@ -9,7 +9,7 @@ use glovebox_protocol::{Signature, Tensor};
 use tract_onnx::prelude::*;
 
 use super::caught::caught;
-use super::plan::{Plan, bytes, tensor_bytes};
+use super::plan::{Plan, Step, bytes, tensor_bytes};
 use super::{Graph, Run, RunError};
 use crate::limits;
 
@@ -202,9 +202,7 @@ impl TractRun {
         for last in last_of {
             self.forget(*last);
         }
-        self.state.compute_one_with_inputs(node, inputs)?;
-        self.learn_sizes(node);
-        Ok(())
+        self.state.compute_one_with_inputs(node, inputs)
     }
 
     fn forget(&mut self, node: usize) {
@@ -231,18 +229,26 @@ impl TractRun {
         }
     }
 
-    /// Counts what a node has given and what is gone.
-    fn count(&mut self, node: usize, last_of: &[usize]) {
+    /// What a node has given, in bytes.
+    fn given_bytes(&self, node: usize) -> u64 {
         let values = self.state.turn_state.values.get(node);
         let values = values.and_then(Option::as_ref);
-        let given = values.map_or(0, |values| {
+        values.map_or(0, |values| {
             values.iter().map(|value| tensor_bytes(value)).sum()
+        })
+    }
+
+    /// Counts what a step has given and what is gone.
+    fn count(&mut self, step: &Step) {
+        let given = step.bytes.unwrap_or_else(|| {
+            self.learn_sizes(step.node);
+            self.given_bytes(step.node)
         });
-        if let Some(size) = self.sizes.get_mut(node) {
+        if let Some(size) = self.sizes.get_mut(step.node) {
             *size = given;
         }
         self.held = self.held.saturating_add(given);
-        for last in last_of {
+        for last in &step.last_of {
             if let Some(size) = self.sizes.get_mut(*last) {
                 self.held = self.held.saturating_sub(std::mem::take(size));
             }
@@ -273,7 +279,7 @@ impl Run for TractRun {
             computed.map_err(|error| RunError::Failed(format!("{error:#}")))
         };
         caught(compute, RunError::Panicked)?;
-        self.count(step.node, &step.last_of);
+        self.count(step);
         self.done += 1;
         Ok(())
     }
