@@ -492,11 +492,29 @@ fn flags_go_through_wasi_nn_as_bytes_and_are_flags_again() {
 }
 
 #[test]
-fn a_tensor_that_wasi_nn_lacks_is_named() {
+fn an_output_that_wasi_nn_lacks_is_left_out_by_name() {
     let dir = temporary();
-    let onnx = dir.path().join("short.onnx");
+    let onnx = dir.path().join("both.onnx");
     let both = [("is_none", BOOL), ("short", INT16)];
     fs::write(&onnx, flags_and_short_numbers(&both)).unwrap();
+    let packed = Packed::of(&onnx);
+    let line = "left out: output \"short\", for it is INT16, of which wasi:nn has none\n";
+    assert!(packed.said.contains(line), "{}", packed.said);
+    let request = json!({ "inputs": [
+        { "name": "x", "datatype": "FP32", "shape": [1, 2], "data": [-1, 2] },
+    ] });
+    let host = packed.manifest(&packed.allowed()).up().serve();
+    let answer = host.client().infer("both", &request).ok();
+    let outputs = answer["outputs"].as_array().unwrap();
+    assert_eq!(outputs.len(), 1);
+    assert_eq!(outputs[0]["name"], "is_none");
+}
+
+#[test]
+fn a_model_of_which_wasi_nn_has_no_output_is_refused() {
+    let dir = temporary();
+    let onnx = dir.path().join("short.onnx");
+    fs::write(&onnx, flags_and_short_numbers(&[("short", INT16)])).unwrap();
     pack(&onnx, &[], &dir.path().join("in-sandbox.wasm")).success();
     let line = pack(&onnx, &["--native"], &dir.path().join("native.wasm")).refusal();
     assert!(line.contains("\"short\" is INT16"), "{line}");

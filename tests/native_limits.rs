@@ -12,13 +12,16 @@ use crate::harness::client::{Answer, Client};
 use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary, wine};
 use crate::harness::host::Host;
 use crate::harness::hostile::check;
-use crate::harness::onnx::{Graph, Node, OPEN};
+use crate::harness::onnx::{Graph, Node, OPEN, noise};
 use crate::harness::probe::{HEAD, ended, idle, route, running, text};
 
 /// The columns of every tensor `x`.
 const COLUMNS: u64 = 1024;
+/// The columns of a matrix of weights that is a mapping of its own: freed, it is gone.
+const WIDTH: u64 = 9000;
 /// Whole numbers and fractions as ONNX numbers them.
 const INT32: i64 = 6;
+const INT64: i64 = 7;
 const FLOAT: i64 = 1;
 
 fn graph(nodes: Vec<Node>, columns: i64) -> Graph {
@@ -88,6 +91,45 @@ fn zero() -> Vec<u8> {
     graph(nodes, COLUMNS as i64).model()
 }
 
+/// What a graph does that the engine can prepare only for sizes that it knows: from `x`, of any size,
+/// to `y` by way of `shaped`.
+fn reshaped() -> Vec<Node> {
+    vec![
+        Node::new("Shape", "shape", &["x"], &["shape"]),
+        Node::new("Cast", "fraction", &["shape"], &["fraction"]).int("to", FLOAT),
+        Node::new("Floor", "floor", &["fraction"], &["floor"]),
+        Node::new("Cast", "sizes", &["floor"], &["sizes"]).int("to", INT64),
+        Node::new("Reshape", "last", &["shaped", "sizes"], &["y"]),
+    ]
+}
+
+/// Such a graph with 36 MiB of weights.
+fn heavy() -> Vec<u8> {
+    let weights = noise((COLUMNS * WIDTH) as usize, 1);
+    let nodes = [
+        Node::new("MatMul", "product", &["x", "weights"], &["product"]),
+        Node::new("ReduceMean", "mean", &["product"], &["mean"]).ints("axes", &[1]),
+        Node::new("Add", "sum", &["x", "mean"], &["shaped"]),
+    ];
+    let nodes = nodes.into_iter().chain(reshaped()).collect();
+    graph(nodes, COLUMNS as i64)
+        .weights("weights", &[COLUMNS, WIDTH], &weights)
+        .model()
+}
+
+/// Such a graph for rows of any length.
+fn long() -> Vec<u8> {
+    let nodes = reshaped().into_iter();
+    let graph =
+        Graph::new()
+            .input("x", &[1, OPEN])
+            .node(Node::new("Abs", "abs", &["x"], &["shaped"]));
+    nodes
+        .fold(graph, Graph::node)
+        .output("y", &[1, OPEN])
+        .model()
+}
+
 /// The greedy component with these lines in its table and all the graphs above, at `/greedy/...`; and
 /// the wines.
 fn served(limits: &str) -> Host {
@@ -96,16 +138,19 @@ fn served(limits: &str) -> Host {
 
 /// The same by another engine.
 fn served_by(engine: &str, limits: &str) -> Host {
-    let (dir, files) = (
-        temporary(),
-        [
-            ("sums", sums()),
-            ("products", products()),
-            ("block", block()),
-            ("growth", growth()),
-            ("zero", zero()),
-        ],
-    );
+    let graphs = [
+        ("sums", sums()),
+        ("products", products()),
+        ("block", block()),
+        ("growth", growth()),
+        ("zero", zero()),
+    ];
+    served_with(&graphs, engine, limits)
+}
+
+/// The same with other graphs.
+fn served_with(files: &[(&str, Vec<u8>)], engine: &str, limits: &str) -> Host {
+    let dir = temporary();
     let mut graphs = String::new();
     for (name, bytes) in files {
         let file = dir.path().join(format!("{name}.onnx"));
@@ -300,6 +345,35 @@ fn what_does_not_fit_the_graph_is_the_component_s_fault() {
         let answer = client.get(&format!("/greedy/{verb}/sums/2"));
         assert_eq!(text(&answer), "ErrorCode::InvalidArgument", "{verb}");
     }
+    assert_serves(&client);
+}
+
+/// A graph is prepared for each shape, but its weights are there once.
+#[test]
+fn shapes_without_end_take_the_weights_of_one_graph() {
+    let host = served_with(&[("heavy", heavy())], "native", "memory = \"256MiB\"");
+    let client = host.client();
+    let before = host.resident_bytes();
+    // For products of this many rows there is one way to lay out weights.
+    for rows in 100..140 {
+        let answer = client.get(&format!("/greedy/compute/heavy/{rows}"));
+        assert_eq!(text(&answer), "done");
+    }
+    let grown = host.resident_bytes().saturating_sub(before);
+    assert!(grown < 192 << 20, "{grown}");
+}
+
+#[test]
+fn a_shape_that_would_be_too_large_to_prepare_is_refused() {
+    let host = served_with(
+        &[("sums", sums()), ("long", long())],
+        "native",
+        "memory = \"256MiB\"",
+    );
+    let client = host.client();
+    let answer = |columns| client.get(&format!("/greedy/row/long/{columns}"));
+    assert_eq!(text(&answer(4096)), "done");
+    assert_eq!(text(&answer(4097)), "ErrorCode::InvalidArgument");
     assert_serves(&client);
 }
 

@@ -21,8 +21,11 @@ pub const COMPUTE_NICE: i32 = 5;
 /// guest gets three times as much as one of them where both want the same core.
 pub const NATIVE_NICE: i32 = 10;
 /// Plans of one graph for inputs of different shapes, where there is none for all: as many as a model
-/// of 512 tokens has lengths of rows, and some more. Each may have the graph's weights once more.
+/// of 512 tokens has lengths of rows, and some more. Weights that are equal they have in common.
 pub const GRAPH_PLANS: usize = 16;
+/// The largest size of an input of such a graph: what the engine computes of sizes while it prepares a
+/// plan is not counted, and may be a matrix of so many rows and columns, 64 MiB of FP32.
+pub const GRAPH_SIZE: u64 = 4096;
 
 /// What a byte of a body can become on the host: itself and its tensor. `1,` is an FP64 of 8 bytes.
 pub const BYTES_PER_BODY_BYTE: u64 = 1 + 4;

@@ -37,9 +37,16 @@ impl Loaded for Native {
         let found = serde_json::from_slice(model);
         let found: Signature = found.map_err(|error| Refusal::Config(error.to_string()))?;
         let Signature {
-            inputs, outputs, ..
+            inputs,
+            mut outputs,
+            ..
         } = found;
-        inputs.iter().chain(&outputs).try_for_each(check)?;
+        inputs.iter().try_for_each(check)?;
+        let has_place = |output: &TensorSpec| check(output).is_ok();
+        if !outputs.iter().any(has_place) {
+            outputs.iter().try_for_each(check)?;
+        }
+        outputs.retain(has_place);
         let pipeline = Pipeline::from_json(config, &inputs, &outputs).map_err(Refusal::Config)?;
         Ok(Self {
             about: pipeline.about(),

@@ -15,6 +15,7 @@ mod ops;
 mod parsed;
 mod refused;
 mod tensor;
+mod weights;
 
 pub use correct::facts;
 pub use error::LoadError;
@@ -22,3 +23,4 @@ pub use graph::{Adopt, Graph};
 pub use ml::ClassNames;
 pub use parsed::Parsed;
 pub use tensor::{from_tract, to_tract};
+pub use weights::Weights;

@@ -19,7 +19,6 @@ mod graph;
 mod guest;
 mod model;
 mod rows;
-mod weights;
 
 pub use config::Config;
 pub use function::Function;

@@ -2,15 +2,14 @@
 //!
 //! tract computes shapes when it loads a graph, and what models of texts do to make masks and positions
 //! of the sizes of their input is too much for it while those sizes are unknown. So there is a graph
-//! for each of some lengths, which share the weights that `weights.rs` finds equal. A row is padded to
+//! for each of some lengths, which share the weights that [`Weights`] finds equal. A row is padded to
 //! the next length, and the padding is masked, as it is in a list of texts of different lengths.
 
-use glovebox_onnx::{Graph, LoadError, Parsed};
+use glovebox_onnx::{Graph, LoadError, Parsed, Weights};
 use glovebox_pipeline::{Lengths, TokenRows};
 use glovebox_protocol::{CallError, Tensor, TensorSpec};
 
 use crate::graph::adopt;
-use crate::weights::Weights;
 
 /// Longer rows are not tried while packing: they take much time and memory.
 const WARM_TOKENS: usize = 512;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use glovebox_protocol::Signature;
+use glovebox_protocol::{Signature, TensorSpec};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -113,6 +113,7 @@ struct Made {
     /// The file of the graph, if the component does not hold it.
     graph: Option<PathBuf>,
     assumed: Vec<Assumption>,
+    left_out: Vec<TensorSpec>,
     edge: Option<EdgeReport>,
 }
 
@@ -131,6 +132,7 @@ impl Made {
             signature: packed.signature,
             graph: arguments.native.then(|| arguments.model.clone()),
             assumed: packed.assumed,
+            left_out: packed.left_out,
             edge: None,
         })
     }
@@ -155,8 +157,8 @@ impl Made {
         json!({
             "name": self.config.name, "output": self.output, "bytes": self.component.len(),
             "image_bytes": self.image.0, "examples": self.config.examples.len(),
-            "signature": self.signature, "assumed": self.assumed, "graph": self.graph,
-            "edge": self.edge,
+            "signature": self.signature, "assumed": self.assumed, "left_out": self.left_out,
+            "graph": self.graph, "edge": self.edge,
         })
     }
 
@@ -175,11 +177,18 @@ impl Made {
         );
         let assumed = self.assumed.iter();
         let assumed = assumed.map(|assumption| format!("assumed: {assumption}\n"));
+        let left_out = self.left_out.iter().map(left_out_text);
         let edge = self.edge.as_ref().map(edge_text);
         let graph = self.graph.as_ref();
         let graph = graph.map(|file| graph_text(&self.config.name, file));
-        assumed.collect::<String>() + &packed + &edge.or(graph).unwrap_or_default()
+        let notes: String = assumed.chain(left_out).collect();
+        notes + &packed + &edge.or(graph).unwrap_or_default()
     }
+}
+
+fn left_out_text(output: &TensorSpec) -> String {
+    let (name, datatype) = (text::quoted(&output.name), output.datatype);
+    format!("left out: output {name}, for it is {datatype}, of which wasi:nn has none\n")
 }
 
 /// What an operator writes to let the host run a graph.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use glovebox_onnx::{Graph as Loaded, LoadError, Parsed, from_tract, to_tract};
+use glovebox_onnx::{Graph as Loaded, LoadError, Parsed, Weights, from_tract, to_tract};
 use glovebox_protocol::{Signature, Tensor};
 use tract_onnx::prelude::*;
 
@@ -101,16 +101,26 @@ impl ByShapes {
         if let Some(plan) = self.find(&shapes) {
             return Ok(plan);
         }
-        let parts: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
-        let model = self.parsed.of_shapes(&parts);
-        let graph = model.and_then(|model| self.parsed.graph(model));
-        let plan = graph.and_then(Plan::new);
+        check_sizes(inputs)?;
+        let plan = self.prepare(&shapes);
         let plan = Arc::new(plan.map_err(|error| RunError::Invalid(error.to_string()))?);
         self.keep(Prepared {
             shapes,
             plan: Arc::clone(&plan),
         });
         Ok(plan)
+    }
+
+    /// A plan that has its weights in common with those that are kept.
+    fn prepare(&self, shapes: &[Vec<usize>]) -> Result<Plan, LoadError> {
+        let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+        let mut model = self.parsed.of_shapes(&shapes)?;
+        let mut weights = Weights::default();
+        for kept in self.lock().iter() {
+            weights.learn(kept.plan.graph.plan.model());
+        }
+        weights.share(&mut model)?;
+        Plan::new(self.parsed.graph(model)?)
     }
 
     /// What is found goes to the end: the first is the one that was not asked for the longest.
@@ -134,6 +144,22 @@ impl ByShapes {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Prepared>> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a graph makes of the sizes of its inputs while it is prepared, nobody counts. It may be the
+/// square of one, as a mask of tokens for tokens is.
+fn check_sizes(inputs: &[&Tensor]) -> Result<(), RunError> {
+    let is_large = |size: &&u64| **size > limits::GRAPH_SIZE;
+    for input in inputs {
+        if let Some(size) = input.shape.iter().find(is_large) {
+            return Err(RunError::Invalid(format!(
+                "input {:?} has a size of {size}; a graph that is prepared for each shape takes at most {}",
+                input.name,
+                limits::GRAPH_SIZE
+            )));
+        }
+    }
+    Ok(())
 }
 
 impl Graph for TractGraph {

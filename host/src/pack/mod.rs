@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_protocol::Signature;
+use glovebox_protocol::{Signature, TensorSpec};
 use serde_json::Value;
 
 use crate::compile::{CompileError, Compiler};
@@ -66,6 +66,8 @@ pub struct Packed {
     pub examples: usize,
     /// What `model.toml` leaves out, and was taken for granted.
     pub assumed: Vec<Assumption>,
+    /// Outputs of the graph that the component does not give: `wasi:nn` has no such tensors.
+    pub left_out: Vec<TensorSpec>,
 }
 
 /// Why a model is not packed.
@@ -156,7 +158,11 @@ impl Packer {
         // As `assemble` writes it: names, numbers and lists.
         let signature = serde_json::to_vec(&packed.signature).unwrap_or_default();
         let loaded = self.load_with(&signature, guest, config.pipeline(&packed.assumed))?;
-        Ok(put_together(onnx, config, guest, loaded, packed.assumed))
+        let mut native = put_together(onnx, config, guest, loaded, packed.assumed);
+        let mut left_out = packed.signature.outputs;
+        left_out.retain(|output| !native.signature.outputs.contains(output));
+        native.left_out = left_out;
+        Ok(native)
     }
 
     /// The tensors of a model, of whose configuration nothing but a tokenizer may be known.
@@ -256,6 +262,7 @@ fn put_together(
         signature: loaded.signature,
         examples: config.examples.len(),
         assumed,
+        left_out: Vec::new(),
     }
 }
 

@@ -166,14 +166,18 @@ impl Session {
         }))
     }
 
+    /// The outputs of datatypes that `wasi:nn` has.
     fn outputs(&mut self, outputs: Vec<Output>) -> Result<Refused<Vec<Named>>> {
         let mut named = Vec::with_capacity(outputs.len());
         for Output { tensor, charge } in outputs {
+            let Some(ty) = tensor_type(tensor.datatype) else {
+                continue;
+            };
             let size = |size: &u64| u32::try_from(*size).ok();
             let dimensions: Option<Vec<u32>> = tensor.shape.iter().map(size).collect();
-            let (Some(ty), Some(dimensions)) = (tensor_type(tensor.datatype), dimensions) else {
-                let (name, datatype) = (tensor.name, tensor.datatype);
-                let text = format!("output {name:?} of {datatype} has no place in wasi:nn");
+            let Some(dimensions) = dimensions else {
+                let (name, shape) = (tensor.name, tensor.shape);
+                let text = format!("output {name:?} of shape {shape:?} has no place in wasi:nn");
                 return Ok(Err(self.refusal(ErrorCode::UnsupportedOperation, text)?));
             };
             let resource = self.table.push(Tensor {

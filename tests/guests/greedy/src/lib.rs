@@ -45,6 +45,7 @@ fn answer(verb: &str, graph: &str, rows: usize) -> Result<(), Error> {
         "again" => again(&load_by_name(graph)?, rows),
         "half" => half(&load_by_name(graph)?, rows),
         "whole" => compute(&load_by_name(graph)?, whole(rows)),
+        "row" => compute(&load_by_name(graph)?, row(rows)),
         "square" => compute(&load_by_name(graph)?, square(rows)),
         "unnamed" => run(&load_by_name(graph)?, vec![("y".into(), ones(rows))]),
         "twice" => twice(&load_by_name(graph)?, rows),
@@ -95,6 +96,12 @@ fn half(graph: &Graph, rows: usize) -> Result<(), Error> {
 fn whole(rows: usize) -> Tensor {
     let data = vec![0; rows * COLUMNS * 4];
     Tensor::new(&[rows as u32, COLUMNS as u32], TensorType::I32, &data)
+}
+
+/// One row of so many columns.
+fn row(columns: usize) -> Tensor {
+    let data = vec![0; columns * 4];
+    Tensor::new(&[1, columns as u32], TensorType::Fp32, &data)
 }
 
 /// As many columns as rows.

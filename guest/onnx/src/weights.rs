@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use glovebox_onnx::LoadError;
 use tract_onnx::prelude::{Tensor, TypedModel, TypedNode};
 use tract_onnx::tract_core::dyn_clone;
 use tract_onnx::tract_core::ops::konst::Const;
@@ -11,20 +10,48 @@ use tract_onnx::tract_core::ops::matmul::optimized::{MatMulOperand, OptMatMul, P
 use tract_onnx::tract_core::tract_linalg::mmm::{EagerPackedInput, PackedMatrixStorage};
 use tract_onnx::tract_core::tract_linalg::pack::PackedFormat;
 
-/// The weights of all graphs, by the names of their nodes: each of them once.
+use crate::error::LoadError;
+
+/// The weights of all graphs of one model, by the names of their nodes: each of them once.
 #[derive(Default)]
-pub(crate) struct Weights {
+pub struct Weights {
     constants: HashMap<String, Vec<Arc<Tensor>>>,
     /// Those of products, which have them packed and not as a node of their own.
     factors: HashMap<String, Vec<EagerPackedInput>>,
 }
 
 impl Weights {
+    /// Adds those of a graph.
+    pub fn learn(&mut self, model: &TypedModel) {
+        for node in &model.nodes {
+            self.learn_of(node);
+        }
+    }
+
+    fn learn_of(&mut self, node: &TypedNode) {
+        if let Some(constant) = node.op_as::<Const>() {
+            let known = self.constants.entry(node.name.clone()).or_default();
+            known.push(Arc::clone(constant.val()));
+        }
+        if let Some(product) = node.op_as::<OptMatMul>() {
+            let operands = product.micro_ops.iter().flat_map(|step| match step {
+                ProtoFusedSpec::AddMatMul { a, b, .. } => vec![a, b],
+                _ => Vec::new(),
+            });
+            let factors = operands.filter_map(|operand| match operand {
+                MatMulOperand::Const(value) => value.downcast_ref::<EagerPackedInput>(),
+                _ => None,
+            });
+            let known = self.factors.entry(node.name.clone()).or_default();
+            known.extend(factors.cloned());
+        }
+    }
+
     /// Gives a graph those that another graph has, too.
     ///
     /// # Errors
     /// A constant is not what its graph says of it.
-    pub(crate) fn share(&mut self, model: &mut TypedModel) -> Result<(), LoadError> {
+    pub fn share(&mut self, model: &mut TypedModel) -> Result<(), LoadError> {
         for node in &mut model.nodes {
             self.share_constant(node)?;
             self.share_factors(node);
