@@ -21,6 +21,7 @@ mod density;
 mod docs;
 mod edge;
 mod errors;
+mod examples;
 mod front;
 mod fuel;
 mod grpc;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer::Expected;
 use super::assume::{self, Assumption, Table};
 use super::loader::ClassNames;
 use crate::limits::{self, Bytes};
@@ -45,7 +46,9 @@ pub struct Example {
     pub label: Option<String>,
     /// What the best score must be, within the tolerance.
     pub score: Option<f64>,
-    /// How far the score may be off.
+    /// What the whole answer must be.
+    pub answer: Option<Expected>,
+    /// How far a number may be off.
     pub tolerance: f64,
 }
 
@@ -100,6 +103,7 @@ struct ExampleToml {
     input: PathBuf,
     label: Option<String>,
     score: Option<f64>,
+    answer: Option<Value>,
     #[serde(default = "default_tolerance")]
     tolerance: f64,
 }
@@ -162,6 +166,7 @@ impl ModelConfig {
             input: dir.join(example.input),
             label: example.label,
             score: example.score,
+            answer: example.answer.map(|answer| Expected::written(answer, dir)),
             tolerance: example.tolerance,
         };
         Ok(Self {
