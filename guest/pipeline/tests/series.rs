@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
+const TABS: &str = "text/tab-separated-values";
 
 /// A pipeline with the input of its model.
 struct Series {
@@ -90,6 +91,8 @@ fn a_series_is_the_same_in_every_form() {
         (JSON, r#"[{"t": 1, "p": 10}, {"p": 20, "t": 2}, [3, 30]]"#),
         (CSV, "t,p\n1,10\n2,20\n3,30\n"),
         (CSV, "p,t\r\n10,1\r\n20,2\r\n\"30\",3"),
+        (CSV, "t;p\n1;10\n2;20\n3;30\n"),
+        (TABS, "p\tt\n10\t1\n20\t2\n30\t3\n"),
     ] {
         assert_eq!(weather().tensor(content_type, body), expected, "{body}");
     }
@@ -144,6 +147,9 @@ fn each_channel_is_scaled_and_filled_by_itself() {
     assert_eq!(numbers[..11], expected[..11]);
     let csv = series.tensor(CSV, "t,p,q\n12,1,1\n,NaN,2\n\"\",,3\n8,2,\n");
     assert_eq!(csv.1[..11], expected[..11]);
+
+    let absent = series.tensor(CSV, "t;q\n12;1\n14;2\n");
+    assert_eq!(absent.1, [1.0, 0.7, 1.0, 2.0, 0.7, 2.0]);
 
     let why = series.refusal(JSON, "[[null, 1, 1]]");
     assert_holds(&why, &["step 0", "channel \"t\"", "no value before"]);
@@ -290,7 +296,7 @@ fn what_is_no_series_is_refused_with_its_step() {
             r#"[{"t": 1, "p": 2, "t": 3}]"#,
             &["\"t\" is there twice"],
         ),
-        (CSV, "t\n1\n", &["column \"p\" is missing"]),
+        (CSV, "t\n1\n", &["line 2", "channel \"p\" is missing"]),
         (CSV, "t,p\n", &["holds no step"]),
         (CSV, "t,p\n1,x\n", &["line 2", "\"p\" must be a number"]),
         (CSV, "t,p\n1,-inf\n", &["line 2", "\"p\" is not finite"]),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 const CSV: &str = "text/csv";
+const TABS: &str = "text/tab-separated-values";
 
 /// A pipeline with the inputs of its model.
 struct Table {
@@ -112,6 +113,33 @@ fn records_are_the_same_in_every_form() {
 }
 
 #[test]
+fn the_header_tells_what_stands_between_cells() {
+    let expected = [1.0, -2.5, 3e-4, 4.0];
+    for (content_type, csv) in [
+        (CSV, "a;b\n1;-2.5\n3e-4;4\n"),
+        (CSV, "\u{feff}\"b\";\"a\"\r\n-2.5; 1\r\n\r\n4;\"3e-4\"\r\n"),
+        (CSV, "b\ta\n-2.5\t1\n4\t3e-4"),
+        (TABS, "a\tb\n1\t-2.5\n\n\"3e-4\"\t4\n"),
+    ] {
+        assert_eq!(ab().numbers(content_type, csv), expected, "{csv:?}");
+    }
+    // Names may have separators in them, and texts, and one column has none.
+    let odd = floats(json!(["a;b", "c", "d,e"]));
+    assert_eq!(odd.numbers(CSV, "a;b,\"d,e\",c\n1,3,2\n"), [1.0, 2.0, 3.0]);
+    assert_eq!(odd.numbers(CSV, "\"a;b\";d,e;c\n1;3;2\n"), [1.0, 2.0, 3.0]);
+    assert_eq!(floats(json!(["a"])).numbers(CSV, "a\n1\n"), [1.0]);
+    let texts = Table::new(json!(["a"]), vec![spec("x", Datatype::Bytes, &[-1, 1])]);
+    for (content_type, csv) in [
+        (CSV, "a\n\"1,5;\t\n\"\"2\"\n"),
+        (TABS, "a\n\"1,5;\t\n\"\"2\"\n"),
+    ] {
+        let tensors = texts.decode(content_type, csv.as_bytes()).unwrap();
+        let text = tensors[0].bytes_elements().next().unwrap();
+        assert_eq!(text, b"1,5;\t\n\"2", "{content_type}");
+    }
+}
+
+#[test]
 fn truth_values_are_numbers() {
     assert_eq!(ab().numbers(JSON, r#"{"a": true, "b": false}"#), [1.0, 0.0]);
     let csv = "a,b\ntrue,False\nTRUE,0\n";
@@ -174,6 +202,14 @@ fn a_missing_value_is_refused_or_what_the_field_says() {
     }
     assert_eq!(table.numbers(CSV, "a,b,c\n,,\n"), expected);
     assert_eq!(table.numbers(CSV, "c,b,a\n\"\",, NaN \n"), expected);
+    // A column that is not there is a value that is absent in every row.
+    let two = [38.5, 1.0, 0.0, 0.0, 38.5, 2.0, 0.0, 0.0];
+    assert_eq!(table.numbers(CSV, "b\nx\ny\n"), two);
+    assert_eq!(table.numbers(CSV, "b;c\nx;\ny;\n"), two);
+    assert_eq!(
+        table.numbers(LINES, "{\"b\": \"x\"}\n{\"b\": \"y\"}\n"),
+        two
+    );
 
     for (content_type, body, row) in [
         (JSON, "{\"a\": 1}", "record 0"),
@@ -444,9 +480,13 @@ fn columns_and_keys_that_are_unknown_double_or_absent_are_refused_by_name() {
             &["line 1", "unknown column \"c\"", "\"a\", \"b\""][..],
         ),
         (CSV, "a,b,a\n1,2,3\n", &["column \"a\" is there twice"]),
-        (CSV, "b\n2\n", &["column \"a\" is missing"]),
+        (CSV, "b\n2\n", &["line 2", "field \"a\" is missing"]),
         (CSV, ",a,b\n0,1,2\n", &["unknown column \"\""]),
-        (CSV, "a;b\n1;2\n", &["unknown column \"a;b\""]),
+        (CSV, "a;b;c\n1;2;3\n", &["unknown column \"c\""]),
+        (CSV, "a\tc\n1\t2\n", &["unknown column \"c\""]),
+        (CSV, "a:b\n1:2\n", &["unknown column \"a:b\""]),
+        (CSV, "a;b\n1,2\n", &["line 2", "1 cells", "header has 2"]),
+        (TABS, "a,b\n1,2\n", &["unknown column \"a,b\""]),
         (
             CSV,
             "a,b\n1,2\n1,2,3\n",
@@ -518,6 +558,17 @@ fn what_is_no_number_is_refused_with_its_row_and_field() {
             "a,b\n\"1,5\",1\n",
             &["\"a\" must be a number, not \"1,5\""],
         ),
+        (
+            CSV,
+            "a;b\n1,5;1\n",
+            &[
+                "line 2",
+                "\"a\" must be a number, not \"1,5\"",
+                "with a point",
+            ],
+        ),
+        (CSV, "a;b\n1;-2,5e3\n", &["\"b\"", "with a point"]),
+        (TABS, "a\tb\n1\t ,5\n", &["\"b\"", "with a point"]),
         (CSV, "a,b\n0x10,1\n", &["\"a\" must be a number"]),
         (CSV, "a,b\n\"1,1\n", &["line 2", "1 cells"]),
     ] {
@@ -631,8 +682,10 @@ fn bodies_with_a_few_wrong_bytes_are_taken_or_refused() {
             "{\"a\": 1, \"b\": \"x\", \"c\": 2}\r\n{\"a\": -0.0, \"b\": null}\n",
         ),
         (CSV, "\u{feff}b,\"c\",a\r\n\"x\",nan,1\r\ny,\"\",\"2\"\r\n"),
+        (CSV, "a;b\n1,5;x\n-2.5;\"y\"\n"),
+        (TABS, "a\tb\tc\r\n1\tx\t\r\n"),
     ];
-    let bytes = br#"{}[]",:\0019eE+-.nulltrue xyabc"#;
+    let bytes = b"{}[]\",:;\t\\0019eE+-.nulltrue xyabc";
     let (mut state, mut taken, mut refused) = (0x9e37_79b9_7f4a_7c15_u64, 0, 0);
     for round in 0..60_000 {
         let (content_type, body) = bodies[round % bodies.len()];

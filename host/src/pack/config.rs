@@ -40,7 +40,7 @@ const TOKENIZER: &str = "tokenizer.json";
 /// One input with the answer that the model must give.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// A media file, read by its extension: `.png`, `.jpg`, `.webp`, `.json`, `.ndjson`, `.csv`, `.txt`.
+    /// A media file, read by its extension: `.png`, `.jpg`, `.webp`, `.json`, `.ndjson`, `.csv`, `.tsv`, `.txt`.
     pub input: PathBuf,
     /// The label that must come first.
     pub label: Option<String>,

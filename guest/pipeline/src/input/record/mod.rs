@@ -12,7 +12,12 @@ use super::values::Values;
 use crate::CallError;
 
 /// The content types that become tensors.
-pub(super) const MEDIA: &[&str] = &["application/json", "application/x-ndjson", "text/csv"];
+pub(super) const MEDIA: &[&str] = &[
+    "application/json",
+    "application/x-ndjson",
+    "text/csv",
+    "text/tab-separated-values",
+];
 
 /// Records of one request. All of them are in the model at once.
 const MAX_RECORDS: usize = 10_000;
