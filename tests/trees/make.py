@@ -24,6 +24,7 @@ from onnx import TensorProto, helper
 from onnxmltools.convert.common.data_types import FloatTensorType as ToolsFloat
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
 from sklearn.ensemble import (
@@ -159,6 +160,21 @@ def svc_of_two():
 def svr():
     x, y, asked = diabetes()
     return converted(SVR(C=50.0).fit(x[:60], y[:60]), 10), {"features": asked}
+
+
+def species():
+    """A text for each row and no scores."""
+    x, y, asked = iris()
+    model = converted(LogisticRegression(max_iter=1000).fit(x, y), 4, zipmap=False)
+    return select_model_inputs_outputs(model, "label"), {"features": asked}
+
+
+def tumours():
+    """A whole number for each row and no scores."""
+    x, y, asked = cancer()
+    model = RandomForestClassifier(6, max_depth=3, random_state=SEED).fit(x, y)
+    model = converted(model, 8, zipmap=False)
+    return select_model_inputs_outputs(model, "label"), {"features": asked}
 
 
 def columns():
@@ -370,6 +386,8 @@ MODELS = {
     "sets": sets,
     "labels-to-numbers": labels_to_numbers,
     "floats-to-labels": floats_to_labels,
+    "species": species,
+    "tumours": tumours,
 }
 
 

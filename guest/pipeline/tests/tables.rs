@@ -8,7 +8,7 @@
 )]
 
 use glovebox_pipeline::{CallError, Pipeline};
-use glovebox_protocol::{Datatype, Tensor, TensorSpec};
+use glovebox_protocol::{Datatype, Tensor, TensorSpec, push_element};
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
@@ -805,6 +805,78 @@ fn scores_may_be_doubles() {
     assert_eq!(answers[0]["label"], "yes");
     assert_eq!(answers[0]["score"], 0.75);
     assert_eq!(answers[1]["label"], "no");
+}
+
+#[test]
+fn a_label_without_scores_is_a_class() {
+    let body = "a\n1\n2\n";
+    let plain = json!({ "kind": "classification", "tensor": "y" });
+    let named = json!({ "kind": "classification", "tensor": "y", "labels": ["no", "yes"] });
+    let labels = |first: &str, second: &str| json!([{ "label": first }, { "label": second }]);
+    let longs = |numbers: [i64; 2]| {
+        let data = numbers.map(i64::to_le_bytes).as_flattened().to_vec();
+        Tensor::new("y", Datatype::Int64, vec![2], data).unwrap()
+    };
+    let ints = |numbers: [i32; 2]| {
+        let data = numbers.map(i32::to_le_bytes).as_flattened().to_vec();
+        Tensor::new("y", Datatype::Int32, vec![2, 1], data).unwrap()
+    };
+    let texts = |texts: &[&[u8]]| {
+        let mut data = Vec::new();
+        for text in texts {
+            assert!(push_element(&mut data, text));
+        }
+        Tensor::new("y", Datatype::Bytes, vec![texts.len() as u64], data).unwrap()
+    };
+    for (output, y, expected) in [
+        (
+            &plain,
+            longs([i64::MAX, -1]),
+            labels("9223372036854775807", "-1"),
+        ),
+        (&named, longs([1, 0]), labels("yes", "no")),
+        // What has no name is a number.
+        (&named, longs([-1, 2]), labels("-1", "2")),
+        (&named, ints([0, 1]), labels("no", "yes")),
+        (
+            &plain,
+            texts(&[b"versicolor", b"\xff"]),
+            labels("versicolor", "\u{fffd}"),
+        ),
+    ] {
+        assert_eq!(answer(output, CSV, body, y).unwrap(), expected);
+    }
+    let alone = answer(&plain, JSON, r#"{"a": 1}"#, texts(&[b"setosa"])).unwrap();
+    assert_eq!(alone, json!({ "label": "setosa" }));
+}
+
+#[test]
+fn a_label_without_scores_that_does_not_fit_is_refused() {
+    let inputs = [spec("x", Datatype::Fp32, &[-1, 1])];
+    let refused = |more: Value, datatype, shape: &[i64]| {
+        let mut output = json!({ "kind": "classification", "tensor": "y" });
+        let more = more.as_object().unwrap().clone();
+        output.as_object_mut().unwrap().extend(more);
+        let input = json!({ "kind": "record", "fields": ["a"] });
+        let config = json!({ "name": "test", "input": input, "output": output });
+        let outputs = [spec("y", datatype, shape)];
+        let read = Pipeline::from_json(config.to_string().as_bytes(), &inputs, &outputs);
+        read.err().unwrap()
+    };
+    let long = Datatype::Int64;
+    assert_holds(
+        &refused(json!({}), long, &[-1, 3]),
+        &["[-1, 3]", "[rows, 1]"],
+    );
+    assert_holds(
+        &refused(json!({}), Datatype::Bool, &[-1]),
+        &["BOOL", "BYTES"],
+    );
+    for more in [json!({ "activation": "softmax" }), json!({ "top": 3 })] {
+        assert_holds(&refused(more, long, &[-1]), &["are for scores", "INT64"]);
+    }
+    let named = refused(json!({ "labels": ["a"] }), Datatype::Bytes, &[-1]);
+    assert_holds(&named, &["labels are for numbers"]);
 }
 
 #[test]
