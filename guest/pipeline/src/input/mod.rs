@@ -82,11 +82,14 @@ impl Origin {
 }
 
 impl Input {
-    /// Whether the configuration fits the model's inputs.
-    pub(crate) fn check(&self, inputs: &[TensorSpec]) -> Result<(), String> {
+    /// Fits the configuration to the model's inputs.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub(crate) fn fit(&mut self, inputs: &[TensorSpec]) -> Result<(), String> {
         match self {
             Self::Image(image) => image.check(only(inputs)?),
-            Self::Record(record) => record.check(inputs),
+            Self::Record(record) => record.fit(inputs),
             Self::Series(series) => series.check(only(inputs)?),
             Self::Text(text) => text.check(inputs),
         }
@@ -124,7 +127,7 @@ impl Input {
                 (vec![tensor], Origin::Picture(placement))
             }
             Self::Record(record) => {
-                let (tensors, found) = record.decode(inputs, content_type, body)?;
+                let (tensors, found) = record.decode(content_type, body)?;
                 (tensors, Origin::Records(found))
             }
             Self::Series(series) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use glovebox_protocol::Datatype;
+use glovebox_protocol::{Datatype, TensorSpec};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::scaling::Scaling;
 pub(super) struct Field {
     pub(super) name: String,
     /// The input that it goes into, if that is neither the only one nor called as the field.
-    pub(super) tensor: Option<String>,
+    tensor: Option<String>,
     kind: Kind,
     /// What stands for a value that is missing.
     missing: Option<Substitute>,
@@ -109,6 +109,15 @@ impl Field {
             }
         }
         Ok(())
+    }
+
+    /// The name of the input that it goes into.
+    pub(super) fn target<'a>(&'a self, inputs: &'a [TensorSpec]) -> &'a str {
+        match (&self.tensor, inputs) {
+            (Some(tensor), _) => tensor,
+            (None, [only]) => &only.name,
+            (None, _) => &self.name,
+        }
     }
 
     /// How many columns it becomes.
