@@ -366,6 +366,18 @@ fn refused(onnx: &[u8]) -> String {
     line
 }
 
+/// Each of these trees is refused for its reason.
+#[track_caller]
+fn each_refused(cases: &[(&str, Tree<'_>)]) {
+    for (reason, tree) in cases {
+        let line = refused(&tree.file(3));
+        assert!(
+            line.contains(reason) && line.contains("trees"),
+            "{reason}: {line}"
+        );
+    }
+}
+
 #[test]
 fn trees_that_lead_nowhere_or_in_circles_are_refused() {
     let cases = [
@@ -424,13 +436,7 @@ fn trees_that_lead_nowhere_or_in_circles_are_refused() {
             },
         ),
     ];
-    for (reason, tree) in cases {
-        let line = refused(&tree.file(3));
-        assert!(
-            line.contains(reason) && line.contains("trees"),
-            "{reason}: {line}"
-        );
-    }
+    each_refused(&cases);
 }
 
 #[test]
@@ -494,13 +500,7 @@ fn trees_whose_lists_do_not_fit_each_other_are_refused() {
             },
         ),
     ];
-    for (reason, tree) in cases {
-        let line = refused(&tree.file(3));
-        assert!(
-            line.contains(reason) && line.contains("trees"),
-            "{reason}: {line}"
-        );
-    }
+    each_refused(&cases);
 }
 
 #[test]

@@ -8,8 +8,9 @@ pub(crate) mod text;
 mod values;
 
 use glovebox_protocol::{Tensor, TensorSpec};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) use self::image::{Placement, Size};
 
@@ -152,6 +153,18 @@ fn only(inputs: &[TensorSpec]) -> Result<&TensorSpec, String> {
             inputs.len()
         )),
     }
+}
+
+/// What is written as a table, or as the name alone that such a table would have.
+///
+/// # Errors
+/// It is no such table; `what` it should be.
+fn named<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, String> {
+    let table = match value {
+        Value::String(name) => json!({ "name": name }),
+        table => table,
+    };
+    T::deserialize(&table).map_err(|error| format!("[input] {what} {table}: {error}"))
 }
 
 /// A value that is there, even if it is null: TOML's `nan` arrives so.

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::categories::{Categories, Code};
-use crate::input::given;
 use crate::input::rows::{Cell, Number};
 use crate::input::values::Values;
+use crate::input::{given, named};
 use crate::scaling::Scaling;
 
 /// A field of a record.
@@ -41,7 +41,7 @@ enum Substitute {
 }
 
 /// A field as written.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
@@ -60,14 +60,7 @@ impl TryFrom<Value> for Field {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
-        let written = match value {
-            Value::String(name) => Written {
-                name,
-                ..Default::default()
-            },
-            table => Written::deserialize(&table)
-                .map_err(|error| format!("[input] field {table}: {error}"))?,
-        };
+        let written: Written = named("field", value)?;
         let name = written.name.clone();
         Self::new(written).map_err(|why| format!("[input] field {name:?}: {why}"))
     }
