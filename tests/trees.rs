@@ -169,7 +169,19 @@ fn columns_of_texts_and_of_numbers_answer_as_onnx_runtime_does() {
 
 #[test]
 fn labels_are_encoded_as_onnx_runtime_does_it() {
-    answer_as_expected(&["labels-to-numbers", "floats-to-labels"]);
+    answer_as_expected(&[
+        "labels-to-numbers",
+        "floats-to-labels",
+        "first-labels-to-numbers",
+        "numbers-to-first-labels",
+        "categories-to-numbers",
+        "numbers-to-categories",
+    ]);
+}
+
+#[test]
+fn features_are_put_together_as_onnx_runtime_does_it() {
+    answer_as_expected(&["feature-vectors"]);
 }
 
 /// Flowers with what they are like and, if there are any, these labels.

@@ -360,6 +360,46 @@ def floats_to_labels():
     return labels_of(keys, values, asked, default_string="other")
 
 
+def feature_vectors():
+    """Of the first input all columns, of the second one less than it has, of the third one more."""
+    inputs = {name: random.normal(size=(6, 2)).astype(np.float32) for name in "abc"}
+    attributes = {"inputdimensions": [2, 1, 3]}
+    outputs = [("y", TensorProto.FLOAT, 6)]
+    return by_hand("FeatureVectorizer", attributes, outputs, inputs, version=1)
+
+
+CATEGORIES = ["cat", "", "dög"]
+ASKED_TEXTS = np.array(["dög", "cat", "", "Cat", "cow"], dtype=object)
+ASKED_NUMBERS = np.array([7, -3, 0, 2, 1, 9], dtype=np.int64)
+
+
+def mapped(operator, attributes, to, asked):
+    """Between texts and numbers, in the direction that the input asks for."""
+    return by_hand(operator, attributes, [("y", to)], {"x": asked}, version=1)
+
+
+def categories_to_numbers():
+    attributes = {"cats_strings": CATEGORIES, "cats_int64s": [7, -3, 0], "default_int64": 4}
+    return mapped("CategoryMapper", attributes, TensorProto.INT64, ASKED_TEXTS)
+
+
+def numbers_to_categories():
+    attributes = {"cats_strings": CATEGORIES, "cats_int64s": [7, -3, 0]}
+    return mapped("CategoryMapper", attributes, TensorProto.STRING, ASKED_NUMBERS)
+
+
+def first_labels_to_numbers():
+    """LabelEncoder of version 1."""
+    attributes = {"classes_strings": CATEGORIES}
+    return mapped("LabelEncoder", attributes, TensorProto.INT64, ASKED_TEXTS)
+
+
+def numbers_to_first_labels():
+    """LabelEncoder of version 1."""
+    attributes = {"classes_strings": CATEGORIES, "default_string": "other"}
+    return mapped("LabelEncoder", attributes, TensorProto.STRING, ASKED_NUMBERS)
+
+
 MODELS = {
     "forest": forest,
     "forest-of-two": forest_of_two,
@@ -388,6 +428,11 @@ MODELS = {
     "floats-to-labels": floats_to_labels,
     "species": species,
     "tumours": tumours,
+    "feature-vectors": feature_vectors,
+    "categories-to-numbers": categories_to_numbers,
+    "numbers-to-categories": numbers_to_categories,
+    "first-labels-to-numbers": first_labels_to_numbers,
+    "numbers-to-first-labels": numbers_to_first_labels,
 }
 
 
