@@ -11,9 +11,12 @@ use serde_json::{Value, json};
 
 use crate::harness::client::Client;
 use crate::harness::command::{Glovebox, Outcome};
-use crate::harness::files::{Manifest, expected, manifest, model_dir, temporary, workspace};
+use crate::harness::files::{
+    Manifest, expected, manifest, model_dir, names_in, temporary, workspace,
+};
 use crate::harness::guest;
 use crate::harness::host::Host;
+use crate::harness::onnx;
 use crate::harness::project::Project;
 use crate::harness::python;
 
@@ -252,6 +255,61 @@ fn what_is_no_guest_is_refused_with_what_to_do() {
         assert!(line.contains(expected), "{line}");
         assert!(line.contains("guest.wasm"), "{line}");
     }
+}
+
+/// A guest that loads any model, of which it keeps nothing, and says that a request takes so much memory.
+fn claiming(bytes: u32) -> Vec<u8> {
+    let surveyed = json!({ "surveyed": { "kept_bytes": 8, "plan_at": 30000, "plan_bytes": 8 } });
+    let signature = json!({ "inputs": [], "outputs": [], "media": ["text/plain"] });
+    let placed = json!({ "placed": {
+        "image_bytes": 65536, "stack_bytes": 0, "signature": signature, "class_names": [],
+    } });
+    let (mut reports, mut places) = (String::new(), Vec::new());
+    for (at, report) in [
+        (20_000_u64, surveyed.to_string()),
+        (25_000, placed.to_string()),
+    ] {
+        places.push(at << 32 | report.len() as u64);
+        reports += &format!("(data (i32.const {at}) {report:?})");
+    }
+    let (surveyed, placed) = (places[0], places[1]);
+    let fields = format!(
+        r#"{reports}
+  (func (export "pack_reserve") (param i32))
+  (func (export "pack_stage") (param i32) (result i32)
+    (global.get $next)
+    (global.set $next (i32.add (global.get $next) (local.get 0))))
+  (func (export "pack_load") (param i32 i32 i32 i32 i32 i32 i32) (result i64)
+    (select (i64.const {placed}) (i64.const {surveyed}) (local.get 5)))
+  (func (export "pack_rehearse") (result i32) (i32.const {bytes}))
+  (func (export "pack_panic") (result i64) (i64.const 0))"#
+    );
+    guest::Guest::infer("(i32.const 2048)")
+        .fields(&fields)
+        .component()
+}
+
+#[test]
+fn a_guest_that_asks_for_more_memory_than_it_has_is_refused() {
+    let dir = temporary();
+    let (model, file) = (dir.path().join("model.onnx"), dir.path().join("guest.wasm"));
+    fs::write(&model, onnx::identity().model()).unwrap();
+    let pack = |bytes: u32| {
+        fs::write(&file, claiming(bytes)).unwrap();
+        let pack = Glovebox::new("pack").arg(&model).option("--guest", &file);
+        pack.run()
+    };
+    let memory = 1 << 20;
+    for bytes in [u32::MAX, memory + 1] {
+        let line = pack(bytes).refusal();
+        assert!(
+            line.contains("the guest failed: it says that a request takes"),
+            "{line}"
+        );
+        assert!(line.contains("all that it has is 1 MiB"), "{line}");
+        assert_eq!(names_in(dir.path()), ["guest.wasm", "model.onnx"]);
+    }
+    pack(memory).success();
 }
 
 #[test]

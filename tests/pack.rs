@@ -170,7 +170,7 @@ fn inspect_shows_a_packed_model_to_a_person() {
     assert_eq!(value("labels "), "cultivar 1, cultivar 2, cultivar 3");
     assert_eq!(
         value("predict "),
-        "application/json, application/x-ndjson, text/csv"
+        "application/json, application/x-ndjson, text/csv, text/tab-separated-values"
     );
     assert!(value("input ").ends_with("FP32 [any, 13]"), "{text}");
     assert!(value("code ").contains("shared"), "{text}");

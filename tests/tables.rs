@@ -19,6 +19,7 @@ const TOLERANCE: f64 = 1e-4;
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 const CSV: &str = "text/csv; charset=utf-8";
+const TABS: &str = "text/tab-separated-values";
 
 fn material(file: &str) -> PathBuf {
     workspace().join("tests/tables").join(file)
@@ -364,6 +365,49 @@ fn a_file_of_csv_is_read_by_its_extension() {
 }
 
 #[test]
+fn a_table_may_have_semicolons_or_tabs_and_lack_columns_that_the_model_can_do_without() {
+    let host = up("diabetes");
+    let client = host.client();
+    let case = &expected()["diabetes"];
+    let records = list(case, "records").to_vec();
+    let values = |content_type: &str, body: &str| {
+        let answer = client.predict("diabetes", content_type, body.as_bytes());
+        answer.ok()
+    };
+    let expected = values(CSV, &csv(&records));
+    // No cell of these has a comma in it.
+    let semicolons = csv(&records).replace(',', ";");
+    assert_eq!(values(CSV, &semicolons), expected);
+    let tabs = csv(&records).replace(',', "\t");
+    assert_eq!(values(TABS, &tabs), expected);
+    assert_eq!(values(CSV, &tabs), expected);
+
+    let dir = temporary();
+    let file = dir.path().join("table.tsv");
+    fs::write(&file, &tabs).unwrap();
+    let packed = dir.path().join("diabetes.wasm");
+    let pack = Glovebox::new("pack").arg(material("diabetes.onnx"));
+    let pack = pack.option("--config", material("diabetes.toml"));
+    pack.option("--output", &packed).run().success();
+    let run = Glovebox::new("run").arg(&packed).option("--input", &file);
+    assert_eq!(run.run().json(), expected);
+
+    let mut without = records;
+    for record in &mut without {
+        record.as_object_mut().unwrap().remove("age");
+    }
+    let absent = values(JSON, &json!(without).to_string());
+    assert_ne!(absent, expected);
+    let table = csv(&without);
+    assert!(!table.contains("age"));
+    assert_eq!(values(CSV, &table), absent);
+    let commas = semicolons.replace('.', ",");
+    let answer = client.predict("diabetes", CSV, commas.as_bytes());
+    let error = answer.error(422, "invalid_input");
+    assert!(error.contains("decimals with a point"), "{error}");
+}
+
+#[test]
 fn ten_thousand_records_are_answered_and_one_more_is_too_large() {
     let host = Glovebox::new("up").option("--from", wine()).serve();
     let client = host.client();
@@ -409,7 +453,7 @@ fn what_is_wrong_with_a_table_is_said_with_its_line_and_column() {
     }
     let error = host
         .client()
-        .predict("wine", "text/tab-separated-values", b"");
+        .predict("wine", "application/vnd.ms-excel", b"");
     let error = error.error(415, "unsupported_media");
     assert!(error.contains("text/csv"), "{error}");
 }

@@ -169,7 +169,19 @@ fn columns_of_texts_and_of_numbers_answer_as_onnx_runtime_does() {
 
 #[test]
 fn labels_are_encoded_as_onnx_runtime_does_it() {
-    answer_as_expected(&["labels-to-numbers", "floats-to-labels"]);
+    answer_as_expected(&[
+        "labels-to-numbers",
+        "floats-to-labels",
+        "first-labels-to-numbers",
+        "numbers-to-first-labels",
+        "categories-to-numbers",
+        "numbers-to-categories",
+    ]);
+}
+
+#[test]
+fn features_are_put_together_as_onnx_runtime_does_it() {
+    answer_as_expected(&["feature-vectors"]);
 }
 
 /// Flowers with what they are like and, if there are any, these labels.
@@ -235,6 +247,74 @@ fn labels_of_the_configuration_come_before_those_of_the_model() {
     assert!(["one", "two", "three"].contains(&label), "{answer}");
 }
 
+/// The labels of a model that gives nothing else, asked for as records, and what to expect.
+fn labels(model: &str, output: &str) -> (Vec<Value>, Vec<Value>) {
+    let case = &expected()[model];
+    let input = &case["inputs"][0];
+    let width = input["shape"][1].as_u64().unwrap() as usize;
+    let fields: Vec<_> = (0..width).map(|field| format!("f{field}")).collect();
+    let header = fields.join(",");
+    let rows = input["data"].as_array().unwrap().chunks(width);
+    let rows = rows.map(|row| {
+        row.iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    });
+    let table = format!("{header}\n{}\n", rows.collect::<Vec<_>>().join("\n"));
+
+    let dir = temporary();
+    let file = dir.path().join(format!("{model}.onnx"));
+    fs::copy(material(model), &file).unwrap();
+    let config = format!("[input]\nkind = \"record\"\nfields = {fields:?}\n{output}");
+    fs::write(dir.path().join("model.toml"), config).unwrap();
+    let host = serve(&packed(&file, &dir));
+    let answer = host.client().predict(model, "text/csv", table.as_bytes());
+    let answers = answer.ok().as_array().unwrap().clone();
+    (
+        answers,
+        case["outputs"][0]["data"].as_array().unwrap().clone(),
+    )
+}
+
+#[test]
+fn a_classifier_that_gives_only_a_label_answers_with_it_and_without_a_score() {
+    let (answers, expected) = labels("species", "");
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|label| json!({ "label": label }))
+        .collect();
+    assert_eq!(answers, expected);
+
+    let (answers, expected) = labels("tumours", "");
+    let text = |number: &Value| json!({ "label": number.to_string() });
+    assert_eq!(answers, expected.iter().map(text).collect::<Vec<_>>());
+
+    let named = "[output]\nkind = \"classification\"\nlabels = [\"malignant\", \"benign\"]\n";
+    let (answers, expected) = labels("tumours", named);
+    let name = |number: &Value| match number.as_u64().unwrap() {
+        0 => json!({ "label": "malignant" }),
+        _ => json!({ "label": "benign" }),
+    };
+    assert_eq!(answers, expected.iter().map(name).collect::<Vec<_>>());
+}
+
+#[test]
+fn init_finds_a_label_without_scores() {
+    for (model, datatype) in [("species", "BYTES"), ("tumours", "INT64")] {
+        let dir = temporary();
+        let draft = dir.path().join("model.toml");
+        let init = Glovebox::new("init").arg(material(model));
+        let said = init.option("--output", &draft).run().success();
+        let since = format!("since output \"label\" is {datatype} [any]");
+        let kind = format!("[output] kind = \"classification\", {since}");
+        assert!(said.contains(&kind), "{said}");
+        let tensor = format!("[output] tensor = \"label\", {since}");
+        assert!(said.contains(&tensor), "{said}");
+        assert!(!said.contains("does not pack"), "{said}");
+    }
+}
+
 /// Lists that describe the nodes of one tree.
 struct Tree<'a> {
     modes: &'a [&'a str],
@@ -298,6 +378,18 @@ fn refused(onnx: &[u8]) -> String {
     line
 }
 
+/// Each of these trees is refused for its reason.
+#[track_caller]
+fn each_refused(cases: &[(&str, Tree<'_>)]) {
+    for (reason, tree) in cases {
+        let line = refused(&tree.file(3));
+        assert!(
+            line.contains(reason) && line.contains("trees"),
+            "{reason}: {line}"
+        );
+    }
+}
+
 #[test]
 fn trees_that_lead_nowhere_or_in_circles_are_refused() {
     let cases = [
@@ -356,13 +448,7 @@ fn trees_that_lead_nowhere_or_in_circles_are_refused() {
             },
         ),
     ];
-    for (reason, tree) in cases {
-        let line = refused(&tree.file(3));
-        assert!(
-            line.contains(reason) && line.contains("trees"),
-            "{reason}: {line}"
-        );
-    }
+    each_refused(&cases);
 }
 
 #[test]
@@ -426,13 +512,7 @@ fn trees_whose_lists_do_not_fit_each_other_are_refused() {
             },
         ),
     ];
-    for (reason, tree) in cases {
-        let line = refused(&tree.file(3));
-        assert!(
-            line.contains(reason) && line.contains("trees"),
-            "{reason}: {line}"
-        );
-    }
+    each_refused(&cases);
 }
 
 #[test]

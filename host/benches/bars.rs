@@ -15,21 +15,6 @@
     reason = "a benchmark stops at the first surprise and prints its results"
 )]
 
-#[path = "../../tests/harness/onnx.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests, which use all of it"
-)]
-mod onnx;
-
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "shared by all benchmarks"
-)]
 mod common;
 
 use std::fs;
@@ -43,10 +28,9 @@ use glovebox::limits::Limits;
 use glovebox::model::package::Package;
 use glovebox::model::{Deployer, Model};
 use glovebox::sandbox::call::Call;
-use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::engine::Metering;
 
-use common::{exchange, pack};
+use common::{exchange, invoke, onnx, pack};
 
 const INSTANCES: usize = 2_000;
 const HTTP_ROUNDS: usize = 10;
@@ -101,21 +85,9 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
     let start = Instant::now();
     let package = Package::open(file).unwrap();
     let opened = start.elapsed();
-    let tenant = Tenant {
-        name: name.into(),
-        weight: 1,
-    };
     let limits = Limits::for_image(package.image.0);
-    let model = deployer
-        .deploy(
-            name.split(' ').next().unwrap(),
-            &package,
-            Default::default(),
-            tenant,
-            limits,
-        )
-        .await
-        .unwrap();
+    let word = name.split(' ').next().unwrap();
+    let model = common::deploy(deployer, word, &package, limits).await;
     let image = package.image.to_string();
     println!(
         "  {name:<14} image {image:>9}   {:>6.1} ms (reading {:.1} ms)",
@@ -128,14 +100,7 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
 async fn instances(name: &str, model: &Model) {
     let mut times = Vec::new();
     for _ in 0..INSTANCES {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let finished = model
-            .loaded(deadline)
-            .await
-            .unwrap()
-            .function
-            .invoke(Call::Signature, deadline, ())
-            .await;
+        let finished = invoke(model, Call::Signature).await;
         finished.outcome.unwrap();
         times.push(finished.usage.instantiate);
     }

@@ -13,21 +13,6 @@
     reason = "a benchmark stops at the first surprise and prints its results"
 )]
 
-#[path = "../../tests/harness/onnx.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests, which use all of it"
-)]
-mod onnx;
-
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "shared by all benchmarks"
-)]
 mod common;
 
 use std::fs;
@@ -40,8 +25,8 @@ use std::time::{Duration, Instant};
 use glovebox::limits::{Batch, Limits};
 use glovebox::model::package::Package;
 use glovebox::model::{Deployer, Model};
-use glovebox::sandbox::compute::Tenant;
-use onnx::{Graph, Node, OPEN};
+
+use common::onnx::{self, Graph, Node, OPEN};
 
 const WIDTH: usize = 768;
 const LAYERS: usize = 3;
@@ -94,18 +79,11 @@ fn onnx_file(dir: &Path) -> PathBuf {
 
 async fn deploy(deployer: &Deployer, name: &str, file: &Path, batch: Option<Batch>) -> Model {
     let package = Package::open(file).unwrap();
-    let tenant = Tenant {
-        name: name.into(),
-        weight: 1,
-    };
     let limits = Limits {
         batch,
         ..Limits::for_image(package.image.0)
     };
-    let model = deployer
-        .deploy(name, &package, Default::default(), tenant, limits)
-        .await;
-    model.unwrap()
+    common::deploy(deployer, name, &package, limits).await
 }
 
 fn compare(address: SocketAddr) {

@@ -16,21 +16,6 @@
     reason = "a benchmark stops at the first surprise and prints its results"
 )]
 
-#[path = "../../tests/harness/onnx.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests, which use all of it"
-)]
-mod onnx;
-
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "shared by all benchmarks"
-)]
 mod common;
 
 use std::collections::HashSet;
@@ -42,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{exchange, pack};
+use common::{exchange, onnx, pack};
 
 const MODELS: usize = 1_000;
 const NAMES: usize = 10_000;

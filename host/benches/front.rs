@@ -15,25 +15,10 @@
     reason = "a benchmark stops at the first surprise and prints its results"
 )]
 
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "shared by all benchmarks"
-)]
 mod common;
 
-#[path = "../../tests/harness/onnx.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests, which use all of it"
-)]
-mod onnx;
-
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use glovebox::limits::Limits;
 use glovebox::model::Deployer;
@@ -48,6 +33,8 @@ use glovebox_protocol::InferRequest;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use tokio::runtime::Handle;
+
+use common::{invoke, onnx};
 
 const ROUNDS: usize = 40;
 
@@ -71,33 +58,23 @@ async fn main() {
 }
 
 async fn measure(deployer: &Deployer, name: &str, model: &[u8], packed: Vec<u8>) {
-    let tenant = || Tenant {
+    let tenant = Tenant {
         name: "bench".into(),
         weight: 1,
     };
     let limits = || Limits::generous(Duration::from_secs(60));
     let behind = Package::parse(with_front(packed.clone()).unwrap()).unwrap();
     let alone = Package::parse(packed).unwrap();
-    let alone = deployer
-        .deploy(name, &alone, Default::default(), tenant(), limits())
-        .await;
-    let alone = alone.unwrap();
+    let alone = common::deploy(deployer, name, &alone, limits()).await;
     let world = World::default();
-    let behind = deployer.deploy_http(name, &behind, world, tenant(), limits());
+    let behind = deployer.deploy_http(name, &behind, world, tenant, limits());
     let behind = behind.unwrap();
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         let post = zeros(name, &alone.signature).unwrap();
         let request = InferRequest::from_json(&post.body).unwrap();
         let call = Call::Infer(request.inputs, Vec::new());
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let finished = alone
-            .loaded(deadline)
-            .await
-            .unwrap()
-            .function
-            .invoke(call, deadline, ())
-            .await;
+        let finished = invoke(&alone, call).await;
         finished.outcome.unwrap();
         times[0].push(finished.usage.cpu);
         let finished = behind.handler.post(post).await;

@@ -12,33 +12,18 @@
     reason = "a benchmark stops at the first surprise and prints its results"
 )]
 
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "shared by all benchmarks"
-)]
 mod common;
-
-#[path = "../../tests/harness/onnx.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests, which use all of it"
-)]
-mod onnx;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use glovebox::limits::Limits;
 use glovebox::model::package::Package;
 use glovebox::model::{Deployer, Model};
 use glovebox::sandbox::call::Call;
-use glovebox::sandbox::compute::Tenant;
 use glovebox_protocol::Tensor;
+
+use common::{invoke, onnx};
 
 const ROUNDS: usize = 60;
 
@@ -61,19 +46,12 @@ async fn main() {
 
 async fn deploy(deployer: &Deployer, file: &Path, fuel: Option<u64>) -> Model {
     let package = Package::open(file).unwrap();
-    let tenant = Tenant {
-        name: "bench".into(),
-        weight: 1,
-    };
     let limits = Limits {
         fuel,
         ..Limits::for_image(package.image.0)
     };
     let name = file.file_stem().unwrap().to_str().unwrap();
-    deployer
-        .deploy(name, &package, Default::default(), tenant, limits)
-        .await
-        .unwrap()
+    common::deploy(deployer, name, &package, limits).await
 }
 
 async fn compare(without: &Model, with: &Model) {
@@ -81,14 +59,7 @@ async fn compare(without: &Model, with: &Model) {
     let mut fuel = 0;
     for _ in 0..ROUNDS {
         for (model, times) in [without, with].into_iter().zip(&mut times) {
-            let deadline = Instant::now() + Duration::from_secs(60);
-            let finished = model
-                .loaded(deadline)
-                .await
-                .unwrap()
-                .function
-                .invoke(ones(model), deadline, ())
-                .await;
+            let finished = invoke(model, ones(model)).await;
             finished.outcome.unwrap();
             times.push(finished.usage.cpu);
             fuel = finished.usage.fuel;

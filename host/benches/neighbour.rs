@@ -15,29 +15,6 @@
     reason = "a benchmark stops at the first surprise and prints its results"
 )]
 
-#[path = "../../tests/harness/bodies.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests"
-)]
-mod bodies;
-#[path = "../../tests/harness/guest.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests"
-)]
-mod guest;
-
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "shared by all benchmarks"
-)]
 mod common;
 
 use std::io::{BufReader, Write};
@@ -50,7 +27,7 @@ use glovebox::model::{Deployer, Model};
 use glovebox::sandbox::call::Call;
 use glovebox::sandbox::compute::Tenant;
 
-use common::exchange;
+use common::{bodies, exchange, guest, invoke};
 
 const LOOPS_OF_A_LIMIT: usize = 100;
 const REQUESTS: usize = 1000;
@@ -111,15 +88,7 @@ async fn deploy(
 async fn overshoot(model: &Model, limit: Duration) {
     let mut over = Vec::new();
     for _ in 0..LOOPS_OF_A_LIMIT {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let call = Call::Infer(Vec::new(), Vec::new());
-        let finished = model
-            .loaded(deadline)
-            .await
-            .unwrap()
-            .function
-            .invoke(call, deadline, ())
-            .await;
+        let finished = invoke(model, Call::Infer(Vec::new(), Vec::new())).await;
         over.push(finished.usage.cpu.checked_sub(limit).unwrap());
     }
     print_times(&format!("limit {limit:?}"), &mut over);

@@ -23,31 +23,6 @@
     reason = "a benchmark stops at the first surprise and prints its results"
 )]
 
-#[path = "../../tests/harness/guest.rs"]
-#[allow(
-    dead_code,
-    clippy::panic,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests, which use all of it"
-)]
-mod guest;
-
-#[path = "../../tests/harness/bodies.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests, which use all of it"
-)]
-mod bodies;
-
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "shared by all benchmarks"
-)]
 mod common;
 
 use std::cell::RefCell;
@@ -62,12 +37,13 @@ use glovebox::limits::Limits;
 use glovebox::model::package::Package;
 use glovebox::model::{Deployer, Model};
 use glovebox::sandbox::call::Call;
-use glovebox::sandbox::compute::Tenant;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
+
+use common::{bodies, guest, invoke};
 
 /// CPU time of one request in the guest.
 const WORK: Duration = Duration::from_millis(5);
@@ -135,30 +111,15 @@ async fn deploy(deployer: &Deployer, dir: &Path, rounds: u64) -> Model {
     let file = dir.join("burn.wasm");
     fs::write(&file, guest::component(&bodies::burn(rounds))).unwrap();
     let package = Package::open(&file).unwrap();
-    let tenant = Tenant {
-        name: "burn".into(),
-        weight: 1,
-    };
     let limits = Limits::for_image(package.image.0);
-    deployer
-        .deploy("burn", &package, Default::default(), tenant, limits)
-        .await
-        .unwrap()
+    common::deploy(deployer, "burn", &package, limits).await
 }
 
 /// CPU time of a request, the least of some.
 async fn cpu(model: &Model) -> Duration {
     let mut least = Duration::MAX;
     for _ in 0..20 {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let call = Call::Infer(Vec::new(), Vec::new());
-        let finished = model
-            .loaded(deadline)
-            .await
-            .unwrap()
-            .function
-            .invoke(call, deadline, ())
-            .await;
+        let finished = invoke(model, Call::Infer(Vec::new(), Vec::new())).await;
         finished.outcome.unwrap();
         least = least.min(finished.usage.cpu);
     }

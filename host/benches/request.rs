@@ -16,21 +16,6 @@
     reason = "a benchmark stops at the first surprise and prints its results"
 )]
 
-#[path = "../../tests/harness/onnx.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "shared with the tests, which use all of it"
-)]
-mod onnx;
-
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "shared by all benchmarks"
-)]
 mod common;
 
 use std::fs;
@@ -46,10 +31,11 @@ use glovebox::model::package::Package;
 use glovebox::model::{Deployer, Model};
 use glovebox::pack::edge::zeros;
 use glovebox::sandbox::call::Call;
-use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::invoke::Usage;
 use glovebox_protocol::{InferRequest, InferResponse};
 use tokio::sync::oneshot;
+
+use common::{invoke, onnx};
 
 /// For each row of a table.
 const TIME: Duration = Duration::from_millis(1500);
@@ -106,15 +92,8 @@ fn onnx_files(dir: &Path) -> [(&'static str, PathBuf); 5] {
 
 async fn deploy(deployer: &Deployer, name: &str, file: &Path) -> Model {
     let package = Package::open(file).unwrap();
-    let tenant = Tenant {
-        name: name.into(),
-        weight: 1,
-    };
     let limits = Limits::for_image(package.image.0);
-    let model = deployer
-        .deploy(name, &package, Default::default(), tenant, limits)
-        .await;
-    model.unwrap()
+    common::deploy(deployer, name, &package, limits).await
 }
 
 /// A request of zeros.
@@ -128,14 +107,7 @@ async fn phases(model: &Model, what: &str, call: impl Fn() -> Call) {
     let (begin, faults) = (Instant::now(), page_faults());
     while begin.elapsed() < TIME {
         let (call, start) = (call(), Instant::now());
-        let deadline = start + Duration::from_secs(10);
-        let finished = model
-            .loaded(deadline)
-            .await
-            .unwrap()
-            .function
-            .invoke(call, deadline, ())
-            .await;
+        let finished = invoke(model, call).await;
         totals.push(us(start.elapsed()));
         finished.outcome.unwrap();
         usages.push(finished.usage);

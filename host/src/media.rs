@@ -15,6 +15,7 @@ pub fn content_type(path: &Path) -> &'static str {
         "json" => "application/json",
         "ndjson" | "jsonl" => "application/x-ndjson",
         "csv" => "text/csv",
+        "tsv" => "text/tab-separated-values",
         "txt" => "text/plain",
         _ => "application/octet-stream",
     }

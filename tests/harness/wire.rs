@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -73,4 +74,12 @@ pub(crate) fn allow_many_sockets() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).expect("up to the maximum is allowed");
+}
+
+/// Waits a moment as slow clients do: for an answer to nothing.
+pub(crate) fn pause() {
+    let (waiting, _other) = UnixStream::pair().unwrap();
+    let time = Duration::from_millis(250);
+    waiting.set_read_timeout(Some(time)).unwrap();
+    (&waiting).read(&mut [0]).unwrap_err();
 }

@@ -24,6 +24,7 @@ from onnx import TensorProto, helper
 from onnxmltools.convert.common.data_types import FloatTensorType as ToolsFloat
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
 from sklearn.ensemble import (
@@ -159,6 +160,21 @@ def svc_of_two():
 def svr():
     x, y, asked = diabetes()
     return converted(SVR(C=50.0).fit(x[:60], y[:60]), 10), {"features": asked}
+
+
+def species():
+    """A text for each row and no scores."""
+    x, y, asked = iris()
+    model = converted(LogisticRegression(max_iter=1000).fit(x, y), 4, zipmap=False)
+    return select_model_inputs_outputs(model, "label"), {"features": asked}
+
+
+def tumours():
+    """A whole number for each row and no scores."""
+    x, y, asked = cancer()
+    model = RandomForestClassifier(6, max_depth=3, random_state=SEED).fit(x, y)
+    model = converted(model, 8, zipmap=False)
+    return select_model_inputs_outputs(model, "label"), {"features": asked}
 
 
 def columns():
@@ -344,6 +360,46 @@ def floats_to_labels():
     return labels_of(keys, values, asked, default_string="other")
 
 
+def feature_vectors():
+    """Of the first input all columns, of the second one less than it has, of the third one more."""
+    inputs = {name: random.normal(size=(6, 2)).astype(np.float32) for name in "abc"}
+    attributes = {"inputdimensions": [2, 1, 3]}
+    outputs = [("y", TensorProto.FLOAT, 6)]
+    return by_hand("FeatureVectorizer", attributes, outputs, inputs, version=1)
+
+
+CATEGORIES = ["cat", "", "dög"]
+ASKED_TEXTS = np.array(["dög", "cat", "", "Cat", "cow"], dtype=object)
+ASKED_NUMBERS = np.array([7, -3, 0, 2, 1, 9], dtype=np.int64)
+
+
+def mapped(operator, attributes, to, asked):
+    """Between texts and numbers, in the direction that the input asks for."""
+    return by_hand(operator, attributes, [("y", to)], {"x": asked}, version=1)
+
+
+def categories_to_numbers():
+    attributes = {"cats_strings": CATEGORIES, "cats_int64s": [7, -3, 0], "default_int64": 4}
+    return mapped("CategoryMapper", attributes, TensorProto.INT64, ASKED_TEXTS)
+
+
+def numbers_to_categories():
+    attributes = {"cats_strings": CATEGORIES, "cats_int64s": [7, -3, 0]}
+    return mapped("CategoryMapper", attributes, TensorProto.STRING, ASKED_NUMBERS)
+
+
+def first_labels_to_numbers():
+    """LabelEncoder of version 1."""
+    attributes = {"classes_strings": CATEGORIES}
+    return mapped("LabelEncoder", attributes, TensorProto.INT64, ASKED_TEXTS)
+
+
+def numbers_to_first_labels():
+    """LabelEncoder of version 1."""
+    attributes = {"classes_strings": CATEGORIES, "default_string": "other"}
+    return mapped("LabelEncoder", attributes, TensorProto.STRING, ASKED_NUMBERS)
+
+
 MODELS = {
     "forest": forest,
     "forest-of-two": forest_of_two,
@@ -370,6 +426,13 @@ MODELS = {
     "sets": sets,
     "labels-to-numbers": labels_to_numbers,
     "floats-to-labels": floats_to_labels,
+    "species": species,
+    "tumours": tumours,
+    "feature-vectors": feature_vectors,
+    "categories-to-numbers": categories_to_numbers,
+    "numbers-to-categories": numbers_to_categories,
+    "first-labels-to-numbers": first_labels_to_numbers,
+    "numbers-to-first-labels": numbers_to_first_labels,
 }
 
 

@@ -52,13 +52,13 @@ impl Pipeline {
         outputs: &[TensorSpec],
     ) -> Result<Self, String> {
         let written = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        let pipeline = Self::read(&written)?;
-        pipeline.check(inputs, outputs)?;
+        let mut pipeline = Self::read(&written)?;
+        pipeline.fit(inputs, outputs)?;
         Ok(pipeline)
     }
 
-    /// Reads the configuration for a model whose inputs are not known yet. It is no text: positions
-    /// in JSON would mean nothing to the author of `model.toml`.
+    /// Reads the configuration for a model whose inputs are not known yet; [`Pipeline::fit`] comes
+    /// next. It is no text: positions in JSON would mean nothing to the author of `model.toml`.
     ///
     /// # Errors
     /// What is written wrong, for the model's author.
@@ -72,13 +72,13 @@ impl Pipeline {
         self.output.name_classes(names);
     }
 
-    /// Whether the configuration fits the model's inputs and outputs.
+    /// Fits the configuration to the model's inputs and outputs.
     ///
     /// # Errors
     /// What does not fit, for the model's author.
-    pub fn check(&self, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<(), String> {
-        if let Some(input) = &self.input {
-            input.check(inputs)?;
+    pub fn fit(&mut self, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<(), String> {
+        if let Some(input) = &mut self.input {
+            input.fit(inputs)?;
         }
         self.output.check(outputs)?;
         if self.output.is_about_tokens() && !matches!(self.input, Some(Input::Text(_))) {

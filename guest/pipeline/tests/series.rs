@@ -7,79 +7,28 @@
     reason = "a test fails by panicking"
 )]
 
-use glovebox_pipeline::{CallError, Pipeline};
-use glovebox_protocol::{Datatype, Tensor, TensorSpec};
+mod harness;
+
+use glovebox_pipeline::CallError;
+use glovebox_protocol::Datatype;
 use serde_json::{Value, json};
 
-const JSON: &str = "application/json";
-const CSV: &str = "text/csv";
+use harness::{CSV, Input, JSON, TABS, assert_holds, spec};
 
-/// A pipeline with the input of its model.
-struct Series {
-    pipeline: Pipeline,
-    input: [TensorSpec; 1],
-}
-
-fn read(keys: &Value, input: &[TensorSpec]) -> Result<Pipeline, String> {
+/// A series with these keys for an input of this type.
+fn read(keys: &Value, datatype: Datatype, shape: &[i64]) -> Result<Input, String> {
     let mut table = keys.clone();
     table["kind"] = "series".into();
-    let config = json!({ "name": "test", "input": table });
-    Pipeline::from_json(config.to_string().as_bytes(), input, &[])
+    Input::new(&table, &[spec("x", datatype, shape)])
 }
 
-fn spec(datatype: Datatype, shape: &[i64]) -> [TensorSpec; 1] {
-    [TensorSpec {
-        name: "x".into(),
-        datatype,
-        shape: shape.to_vec(),
-    }]
-}
-
-impl Series {
-    fn new(keys: Value, shape: &[i64]) -> Self {
-        let input = spec(Datatype::Fp32, shape);
-        let pipeline = read(&keys, &input).unwrap();
-        Self { pipeline, input }
-    }
-
-    fn decode(&self, content_type: &str, body: &[u8]) -> Result<Tensor, CallError> {
-        let prepared = self.pipeline.prepare(&self.input, content_type, body)?;
-        Ok(prepared.request.inputs[0].clone())
-    }
-
-    /// The shape of the input with its numbers.
-    #[track_caller]
-    fn tensor(&self, content_type: &str, body: &str) -> (Vec<u64>, Vec<f32>) {
-        let tensor = self.decode(content_type, body.as_bytes()).unwrap();
-        let numbers = tensor.to_fp32().unwrap();
-        (tensor.shape, numbers)
-    }
-
-    /// Why a body is invalid.
-    #[track_caller]
-    fn refusal(&self, content_type: &str, body: impl AsRef<[u8]>) -> String {
-        match self.decode(content_type, body.as_ref()) {
-            Err(CallError::InvalidInput(why)) => {
-                assert!(why.len() < 1000, "{} bytes", why.len());
-                assert!(!why.chars().any(char::is_control), "{why:?}");
-                why
-            }
-            Err(other) => panic!("{other:?}"),
-            Ok(_) => panic!("it is taken"),
-        }
-    }
+fn series(keys: &Value, shape: &[i64]) -> Input {
+    read(keys, Datatype::Fp32, shape).unwrap()
 }
 
 /// Two channels, each step a row.
-fn weather() -> Series {
-    Series::new(json!({ "channels": ["t", "p"] }), &[1, -1, 2])
-}
-
-#[track_caller]
-fn assert_holds(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "no {part:?} in: {text}");
-    }
+fn weather() -> Input {
+    series(&json!({ "channels": ["t", "p"] }), &[1, -1, 2])
 }
 
 #[test]
@@ -90,6 +39,8 @@ fn a_series_is_the_same_in_every_form() {
         (JSON, r#"[{"t": 1, "p": 10}, {"p": 20, "t": 2}, [3, 30]]"#),
         (CSV, "t,p\n1,10\n2,20\n3,30\n"),
         (CSV, "p,t\r\n10,1\r\n20,2\r\n\"30\",3"),
+        (CSV, "t;p\n1;10\n2;20\n3;30\n"),
+        (TABS, "p\tt\n10\t1\n20\t2\n30\t3\n"),
     ] {
         assert_eq!(weather().tensor(content_type, body), expected, "{body}");
     }
@@ -98,19 +49,19 @@ fn a_series_is_the_same_in_every_form() {
 #[test]
 fn one_channel_needs_no_name() {
     for shape in [&[1, -1][..], &[-1, -1, 1], &[1, 3, 1]] {
-        let (have, numbers) = Series::new(json!({}), shape).tensor(JSON, "[1, 2.5, -3e0]");
+        let (have, numbers) = series(&json!({}), shape).tensor(JSON, "[1, 2.5, -3e0]");
         assert_eq!(have.len(), shape.len());
         assert_eq!(have[..2], [1, 3]);
         assert_eq!(numbers, [1.0, 2.5, -3.0]);
     }
-    let csv = Series::new(json!({}), &[1, -1]).tensor(CSV, "value\n1\n2\n");
+    let csv = series(&json!({}), &[1, -1]).tensor(CSV, "value\n1\n2\n");
     assert_eq!(csv, (vec![1, 2], vec![1.0, 2.0]));
 }
 
 #[test]
 fn channels_can_come_before_steps() {
     let keys = json!({ "channels": ["t", "p"], "layout": "channels_steps" });
-    let series = Series::new(keys, &[-1, 2, -1]);
+    let series = series(&keys, &[-1, 2, -1]);
     let expected = (vec![1, 2, 3], vec![1.0, 2.0, 3.0, 10.0, 20.0, 30.0]);
     assert_eq!(series.tensor(JSON, "[[1, 10], [2, 20], [3, 30]]"), expected);
 }
@@ -122,7 +73,7 @@ fn each_channel_is_scaled_and_filled_by_itself() {
         { "name": "p", "missing": 7, "scale": 10 },
         { "name": "q", "missing": "nan" },
     ] });
-    let series = Series::new(keys, &[1, -1, 3]);
+    let series = series(&keys, &[1, -1, 3]);
     let json = r#"[[12, 1, 1], [null, null, 2], {"q": 3}, [8, 2, null]]"#;
     let (shape, numbers) = series.tensor(JSON, json);
     assert_eq!(shape, [1, 4, 3]);
@@ -145,6 +96,9 @@ fn each_channel_is_scaled_and_filled_by_itself() {
     let csv = series.tensor(CSV, "t,p,q\n12,1,1\n,NaN,2\n\"\",,3\n8,2,\n");
     assert_eq!(csv.1[..11], expected[..11]);
 
+    let absent = series.tensor(CSV, "t;q\n12;1\n14;2\n");
+    assert_eq!(absent.1, [1.0, 0.7, 1.0, 2.0, 0.7, 2.0]);
+
     let why = series.refusal(JSON, "[[null, 1, 1]]");
     assert_holds(&why, &["step 0", "channel \"t\"", "no value before"]);
     assert_holds(
@@ -157,7 +111,7 @@ fn each_channel_is_scaled_and_filled_by_itself() {
 fn a_series_is_cut_and_padded_to_the_length_of_the_model() {
     let cut = |keep: &str| {
         let keys = json!({ "channels": ["t", "p"], "keep": keep });
-        let series = Series::new(keys, &[1, 2, 2]);
+        let series = series(&keys, &[1, 2, 2]);
         series.tensor(JSON, "[[1, 2], [3, 4], [5, 6]]").1
     };
     assert_eq!(cut("end"), [3.0, 4.0, 5.0, 6.0]);
@@ -167,7 +121,7 @@ fn a_series_is_cut_and_padded_to_the_length_of_the_model() {
         // What stands for missing steps is not scaled.
         let channels = json!(["t", { "name": "p", "mean": 1 }]);
         let keys = json!({ "channels": channels, "pad": -1, "pad_side": side, "length": 2 });
-        Series::new(keys, &[1, -1, 2]).tensor(JSON, "[[5, 6]]").1
+        series(&keys, &[1, -1, 2]).tensor(JSON, "[[5, 6]]").1
     };
     assert_eq!(pad(json!("start")), [-1.0, -1.0, 5.0, 5.0]);
     assert_eq!(pad(json!(null)), pad(json!("start")));
@@ -176,11 +130,11 @@ fn a_series_is_cut_and_padded_to_the_length_of_the_model() {
 
 #[test]
 fn a_series_of_another_length_is_refused_unless_the_table_says_what_to_do() {
-    let series = Series::new(json!({}), &[1, 2]);
-    assert_eq!(series.tensor(JSON, "[1, 2]").1, [1.0, 2.0]);
-    assert_holds(&series.refusal(JSON, "[1]"), &["1 steps", "takes 2"]);
-    assert_holds(&series.refusal(JSON, "[1, 2, 3]"), &["3 steps", "takes 2"]);
-    let only_cut = Series::new(json!({ "keep": "end" }), &[1, 2]);
+    let strict = series(&json!({}), &[1, 2]);
+    assert_eq!(strict.tensor(JSON, "[1, 2]").1, [1.0, 2.0]);
+    assert_holds(&strict.refusal(JSON, "[1]"), &["1 steps", "takes 2"]);
+    assert_holds(&strict.refusal(JSON, "[1, 2, 3]"), &["3 steps", "takes 2"]);
+    let only_cut = series(&json!({ "keep": "end" }), &[1, 2]);
     assert_holds(&only_cut.refusal(JSON, "[1]"), &["1 steps"]);
 }
 
@@ -237,15 +191,13 @@ fn a_table_that_does_not_fit_the_signature_is_refused_with_what_would() {
         ),
         (json!({ "steps": 3 }), &[1, 2], &["unknown field `steps`"]),
     ] {
-        let why = read(&keys, &spec(Datatype::Fp32, shape)).err();
+        let why = read(&keys, Datatype::Fp32, shape).err();
         assert_holds(
             &why.unwrap_or_else(|| panic!("{keys} fits {shape:?}")),
             parts,
         );
     }
-    let why = read(&json!({}), &spec(Datatype::Int64, &[1, -1]))
-        .err()
-        .unwrap();
+    let why = read(&json!({}), Datatype::Int64, &[1, -1]).err().unwrap();
     assert_holds(&why, &["INT64", "FP32 or FP64"]);
 }
 
@@ -290,7 +242,7 @@ fn what_is_no_series_is_refused_with_its_step() {
             r#"[{"t": 1, "p": 2, "t": 3}]"#,
             &["\"t\" is there twice"],
         ),
-        (CSV, "t\n1\n", &["column \"p\" is missing"]),
+        (CSV, "t\n1\n", &["line 2", "channel \"p\" is missing"]),
         (CSV, "t,p\n", &["holds no step"]),
         (CSV, "t,p\n1,x\n", &["line 2", "\"p\" must be a number"]),
         (CSV, "t,p\n1,-inf\n", &["line 2", "\"p\" is not finite"]),
@@ -300,7 +252,7 @@ fn what_is_no_series_is_refused_with_its_step() {
     for deep in ["[".repeat(1_000_000), "{\"t\":".repeat(1_000_000)] {
         weather().refusal(JSON, format!("[{deep}"));
     }
-    let one = Series::new(json!({}), &[1, -1]);
+    let one = series(&json!({}), &[1, -1]);
     assert_holds(
         &one.refusal(JSON, "[1, {}]"),
         &["step 1", "\"value\" is missing"],
@@ -313,7 +265,7 @@ fn what_is_no_series_is_refused_with_its_step() {
 
 #[test]
 fn a_hundred_thousand_steps_are_taken_and_not_one_more() {
-    let one = Series::new(json!({}), &[1, -1]);
+    let one = series(&json!({}), &[1, -1]);
     let bodies = |steps: usize| {
         [
             (JSON, format!("[{}]", vec!["1"; steps].join(","))),

@@ -1,5 +1,7 @@
 //! What `model.toml` says to a guest.
 
+use std::cell::RefCell;
+
 use glovebox_image::while_doing;
 use glovebox_pipeline::{About, CallError, Lengths, Pipeline};
 use serde::de::DeserializeOwned;
@@ -9,12 +11,17 @@ use crate::model::Model;
 
 /// What `model.toml` says. The packer has read the files that it names: the labels of `[output]` are
 /// a list.
-pub struct Config(Map<String, Value>);
+pub struct Config {
+    written: Map<String, Value>,
+    /// The standard pipeline, until somebody asks for it: a tokenizer is built once.
+    standard: RefCell<Option<Result<Pipeline, String>>>,
+}
 
 impl Config {
     pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
-        let config = serde_json::from_slice(json);
-        config.map(Self).map_err(|error| error.to_string())
+        let written = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let standard = RefCell::new(Some(Pipeline::read(&written)));
+        Ok(Self { written, standard })
     }
 
     /// The table `[input]` as a type of the guest's; what the standard pipeline takes there is no
@@ -40,10 +47,11 @@ impl Config {
     /// # Errors
     /// What is written wrong there, or does not fit the model.
     pub fn pipeline(&self, model: &Model) -> Result<Pipeline, String> {
-        let mut pipeline = Pipeline::read(&self.0)?;
+        let read = self.standard.take();
+        let mut pipeline = read.unwrap_or_else(|| Pipeline::read(&self.written))?;
         pipeline.name_classes(model.class_names());
         let signature = model.signature();
-        pipeline.check(&signature.inputs, &signature.outputs)?;
+        pipeline.fit(&signature.inputs, &signature.outputs)?;
         probe(&pipeline, model)?;
         Ok(pipeline)
     }
@@ -51,19 +59,19 @@ impl Config {
     /// The lengths of rows that the standard pipeline asks for, if it is one of texts. Where it is
     /// none, that is said when the guest asks for it.
     pub(crate) fn lengths(&self) -> Option<Lengths> {
-        Pipeline::read(&self.0).ok()?.lengths()
+        self.standard.borrow().as_ref()?.as_ref().ok()?.lengths()
     }
 
     /// What the model says of itself. Without its tables, every configuration is one of a standard
     /// pipeline.
     pub(crate) fn about(&self) -> Result<About, String> {
-        let texts = self.0.iter().filter(|(_, value)| !value.is_object());
+        let texts = self.written.iter().filter(|(_, value)| !value.is_object());
         let texts = texts.map(|(key, value)| (key.clone(), value.clone()));
         Ok(Pipeline::read(&texts.collect())?.about())
     }
 
     fn table<T: DeserializeOwned>(&self, name: &str) -> Result<T, String> {
-        let table = self.0.get(name).filter(|table| !table.is_null());
+        let table = self.written.get(name).filter(|table| !table.is_null());
         let table = table.cloned().unwrap_or_else(|| Map::new().into());
         T::deserialize(table).map_err(|error| format!("[{name}]: {error}"))
     }

@@ -1,4 +1,18 @@
 //! What all benchmarks begin with.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::panic,
+    reason = "each benchmark uses a part of it, and it is shared with the tests"
+)]
+
+#[path = "../../../tests/harness/bodies.rs"]
+pub mod bodies;
+#[path = "../../../tests/harness/guest.rs"]
+pub mod guest;
+#[path = "../../../tests/harness/onnx.rs"]
+pub mod onnx;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -6,17 +20,22 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use glovebox::admission::Admission;
 use glovebox::compile::{self, Compiler};
 use glovebox::limits::{self, Bytes, Limits};
 use glovebox::memory::Budget;
+use glovebox::model::package::Package;
 use glovebox::model::registry::Registry;
 use glovebox::model::{Deployer, Model};
 use glovebox::pack::Packer;
 use glovebox::pack::config::ModelConfig;
 use glovebox::pack::guest::Guest;
 use glovebox::sandbox::Sandbox;
+use glovebox::sandbox::call::{Answer, Call};
+use glovebox::sandbox::compute::Tenant;
+use glovebox::sandbox::invoke::Finished;
 use glovebox::server::Server;
 use glovebox::server::application::Application;
 use glovebox::server::state::State;
@@ -72,6 +91,25 @@ pub async fn pack(deployer: &Deployer, dir: &Path, onnx: &Path) -> PathBuf {
     let path = dir.join(format!("{}.wasm", config.name));
     fs::write(&path, packed.bytes).unwrap();
     path
+}
+
+/// Deploys a packed model, which is a tenant of its own.
+pub async fn deploy(deployer: &Deployer, name: &str, package: &Package, limits: Limits) -> Model {
+    let tenant = Tenant {
+        name: name.into(),
+        weight: 1,
+    };
+    let model = deployer
+        .deploy(name, package, Default::default(), tenant, limits)
+        .await;
+    model.unwrap()
+}
+
+/// Calls a model, which has a minute.
+pub async fn invoke(model: &Model, call: Call) -> Finished<Answer> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let loaded = model.loaded(deadline).await.unwrap();
+    loaded.function.invoke(call, deadline, ()).await
 }
 
 /// Sends a request on a connection and reads its answer, which is a 200.

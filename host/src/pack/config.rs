@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer::Expected;
 use super::assume::{self, Assumption, Table};
 use super::loader::ClassNames;
 use crate::limits::{self, Bytes};
@@ -39,13 +40,15 @@ const TOKENIZER: &str = "tokenizer.json";
 /// One input with the answer that the model must give.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// A media file, read by its extension: `.png`, `.jpg`, `.webp`, `.json`, `.ndjson`, `.csv`, `.txt`.
+    /// A media file, read by its extension: `.png`, `.jpg`, `.webp`, `.json`, `.ndjson`, `.csv`, `.tsv`, `.txt`.
     pub input: PathBuf,
     /// The label that must come first.
     pub label: Option<String>,
     /// What the best score must be, within the tolerance.
     pub score: Option<f64>,
-    /// How far the score may be off.
+    /// What the whole answer must be.
+    pub answer: Option<Expected>,
+    /// How far a number may be off.
     pub tolerance: f64,
 }
 
@@ -100,6 +103,7 @@ struct ExampleToml {
     input: PathBuf,
     label: Option<String>,
     score: Option<f64>,
+    answer: Option<Value>,
     #[serde(default = "default_tolerance")]
     tolerance: f64,
 }
@@ -162,6 +166,7 @@ impl ModelConfig {
             input: dir.join(example.input),
             label: example.label,
             score: example.score,
+            answer: example.answer.map(|answer| Expected::written(answer, dir)),
             tolerance: example.tolerance,
         };
         Ok(Self {

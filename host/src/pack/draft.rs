@@ -1,7 +1,7 @@
 //! A `model.toml` that explains itself: all keys with what they mean, and what was guessed of them.
 
 use glovebox_protocol::{Signature, TensorSpec};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::assume::{Assumption, Table};
 use super::schema::{Key, Schema};
@@ -158,6 +158,7 @@ fn toml(value: &Value) -> String {
     match value {
         Value::String(text) => string(text),
         Value::Array(values) => list(values),
+        Value::Object(values) => table(values),
         value => value.to_string(),
     }
 }
@@ -169,6 +170,15 @@ fn list(values: &[Value]) -> String {
         true => format!("[\n    {},\n]", values.join(",\n    ")),
         false => line,
     }
+}
+
+/// The keys of a schema's examples need no quotes.
+fn table(values: &Map<String, Value>) -> String {
+    let pairs = values.iter();
+    let pairs: Vec<_> = pairs
+        .map(|(key, value)| format!("{key} = {}", toml(value)))
+        .collect();
+    format!("{{ {} }}", pairs.join(", "))
 }
 
 /// A string of TOML. All that could be taken for something else, or that nobody sees, is escaped.

@@ -47,6 +47,22 @@ fn deploy(packer: &Packer, packed: &Packed) -> Result<Function, PackError> {
 }
 
 async fn check_one(function: &Function, example: &Example) -> Result<(), PackError> {
+    let body = ask(function, example).await?;
+    let json = serde_json::from_slice(&body).unwrap_or_default();
+    if !is_right(example, &json) {
+        return Err(wrong(example, text::escape(&json.to_string())));
+    }
+    let Some(answer) = &example.answer else {
+        return Ok(());
+    };
+    match answer.difference(&body, example.tolerance)? {
+        None => Ok(()),
+        Some(difference) => Err(difference.into_error(example.input.clone())),
+    }
+}
+
+/// What the model answers.
+async fn ask(function: &Function, example: &Example) -> Result<Vec<u8>, PackError> {
     let file = |source| PackError::ExampleFile {
         path: example.input.clone(),
         source,
@@ -55,18 +71,14 @@ async fn check_one(function: &Function, example: &Example) -> Result<(), PackErr
     let content_type = media::content_type(&example.input).to_owned();
     let call = Call::Predict(Media { content_type, body });
     let deadline = Instant::now() + function.limits().timeout;
-    let answer = match function.invoke(call, deadline, ()).await.outcome {
-        Ok(Answer::Media(media)) => serde_json::from_slice(&media.body).unwrap_or_default(),
-        Ok(_) => Value::Null,
-        Err(fault) => return Err(wrong(example, text::escape(&fault.to_string()))),
-    };
-    if is_right(example, &answer) {
-        Ok(())
-    } else {
-        Err(wrong(example, text::escape(&answer.to_string())))
+    match function.invoke(call, deadline, ()).await.outcome {
+        Ok(Answer::Media(media)) => Ok(media.body),
+        Ok(_) => Ok(Vec::new()),
+        Err(fault) => Err(wrong(example, text::escape(&fault.to_string()))),
     }
 }
 
+/// Whether label and score are those of the example.
 fn is_right(example: &Example, answer: &Value) -> bool {
     // Of several detections, the first is the best.
     let answer = answer.pointer("/detections/0").unwrap_or(answer);
@@ -89,14 +101,13 @@ fn wrong(example: &Example, got: String) -> PackError {
     let score = example
         .score
         .map(|score| format!("score {score} ± {}", example.tolerance));
-    let expected = [label, score]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(" and ");
+    let expected: Vec<_> = [label, score].into_iter().flatten().collect();
     PackError::Example {
         path: example.input.clone(),
-        expected,
+        expected: match expected.as_slice() {
+            [] => "an answer".into(),
+            expected => expected.join(" and "),
+        },
         got,
     }
 }

@@ -7,7 +7,7 @@ use glovebox_protocol::Signature;
 use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline};
 
-use crate::limits::Limits;
+use crate::limits::{Bytes, Limits};
 use crate::sandbox::limiter::{Account, Limiter};
 use crate::sandbox::meter::Meter;
 use crate::text;
@@ -124,7 +124,7 @@ fn load_twice(
                 .for_each(|byte| *byte = 0);
             Ok(Loaded {
                 memory,
-                heap_bytes: place.rehearse(image_bytes),
+                heap_bytes: place.rehearse(image_bytes)?,
                 signature,
                 class_names,
             })
@@ -270,12 +270,24 @@ impl Guest {
     }
 
     /// How much memory a request takes behind the image; nothing, if the model cannot run on zeros.
-    fn rehearse(&mut self, image_bytes: usize) -> u64 {
+    ///
+    /// # Errors
+    /// The guest says that it was more than it has.
+    fn rehearse(&mut self, image_bytes: usize) -> Result<u64, LoadError> {
         if let Some(leftovers) = self.memory.data_mut(&mut self.store).get_mut(image_bytes..) {
             leftovers.fill(0);
         }
         let heap: Result<u32, _> = self.call("pack_rehearse", ());
-        heap.map_or(0, u64::from)
+        let heap = heap.map_or(0, u64::from);
+        let memory = self.memory.data_size(&self.store) as u64;
+        match heap <= memory {
+            true => Ok(heap),
+            false => Err(LoadError::Guest(format!(
+                "it says that a request takes {} of memory, and all that it has is {}",
+                Bytes(heap),
+                Bytes(memory)
+            ))),
+        }
     }
 
     /// Copies bytes into the guest; its address there.

@@ -12,6 +12,7 @@
 //!
 //! This module never looks into the ONNX file: to the host, a model is bytes.
 
+pub mod answer;
 mod assemble;
 pub mod assume;
 pub mod config;

@@ -5,6 +5,7 @@ use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_core::internal::*;
 
 use super::categories::Categories;
+use super::rows::only;
 use crate::ops::elements::take;
 use crate::ops::operator::{Built, Operator, build};
 
@@ -63,16 +64,12 @@ impl Operator for Encoder {
     }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let [input] = inputs else {
-            bail!("one input, not {}", inputs.len());
-        };
+        let input = only(inputs)?;
         Ok(tvec!(self.mapping(input.datum_type)?.fact(input)?))
     }
 
     fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let [input] = inputs else {
-            bail!("one input, not {}", inputs.len());
-        };
+        let input = only(inputs)?;
         Ok(tvec!(self.mapping(input.datum_type())?.map(input)?))
     }
 }
@@ -203,9 +200,7 @@ impl Operator for OneHotEncoder {
     }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let [input] = inputs else {
-            bail!("one input, not {}", inputs.len());
-        };
+        let input = only(inputs)?;
         let is_text = input.datum_type == DatumType::String;
         ensure!(
             is_text == self.categories.are_texts(),
@@ -218,9 +213,7 @@ impl Operator for OneHotEncoder {
     }
 
     fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let [input] = inputs else {
-            bail!("one input, not {}", inputs.len());
-        };
+        let input = only(inputs)?;
         // Floats lose their fraction.
         let found = match self.categories.are_texts() {
             true => self.categories.find(input)?,

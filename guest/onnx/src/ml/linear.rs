@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::*;
 
 use super::labels::Labels;
-use super::rows::{Rows, declared, dot};
+use super::rows::{Rows, declared, dot, only};
 use super::transform::Transform;
 use crate::ops::operator::{Built, Operator, build};
 
@@ -57,9 +57,7 @@ impl Linear {
 
     /// The scores of all rows, not yet transformed.
     fn scores(&self, inputs: &[TValue]) -> TractResult<Vec<f32>> {
-        let [input] = inputs else {
-            bail!("one input, not {}", inputs.len());
-        };
+        let input = only(inputs)?;
         let rows = Rows::<f32>::of(input)?;
         let width = self.width();
         ensure!(

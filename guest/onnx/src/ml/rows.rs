@@ -53,14 +53,23 @@ pub(super) fn sizes<S: Clone>(shape: &[S], one: S) -> TractResult<(S, S)> {
     }
 }
 
+/// The only input.
+///
+/// # Errors
+/// There is another number of them.
+pub(super) fn only<T>(inputs: &[T]) -> TractResult<&T> {
+    match inputs {
+        [input] => Ok(input),
+        inputs => bail!("one input, not {}", inputs.len()),
+    }
+}
+
 /// The only input and how many rows it has, as far as that is known.
 ///
 /// # Errors
 /// There is another number of inputs, or these are no rows of numbers that have so many features.
 pub(super) fn declared(inputs: &[&TypedFact], width: Option<usize>) -> TractResult<TDim> {
-    let [input] = inputs else {
-        bail!("one input, not {}", inputs.len());
-    };
+    let input = only(inputs)?;
     ensure!(
         is_number(input.datum_type),
         "{:?} instead of numbers",

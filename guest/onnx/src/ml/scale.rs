@@ -6,7 +6,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::*;
 
-use super::rows::{is_number, sizes};
+use super::rows::{is_number, only, sizes};
 use crate::ops::elements::numbers;
 use crate::ops::operator::{Built, Operator, build};
 
@@ -29,21 +29,18 @@ impl<N: Copy + Debug> PerFeature<N> {
     }
 }
 
-/// The datatype of the only input, which has numbers.
-fn of_numbers(inputs: &[&TypedFact]) -> TractResult<DatumType> {
-    let [input] = inputs else {
-        bail!("one input, not {}", inputs.len());
-    };
+/// The only input, which has numbers.
+fn of_numbers<'a>(inputs: &[&'a TypedFact]) -> TractResult<&'a TypedFact> {
+    let input = *only(inputs)?;
     let datum_type = input.datum_type;
     ensure!(is_number(datum_type), "{datum_type:?} instead of numbers");
-    Ok(datum_type)
+    Ok(input)
 }
 
-fn only(inputs: &[TValue]) -> TractResult<&Tensor> {
-    match inputs {
-        [input] => Ok(input),
-        inputs => bail!("one input, not {}", inputs.len()),
-    }
+/// As many numbers of FP32.
+fn floats(inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+    let shape = of_numbers(inputs)?.shape.to_tvec();
+    Ok(tvec!(DatumType::F32.fact(shape)))
 }
 
 /// (x - offset) * scale
@@ -73,9 +70,7 @@ impl Operator for Scaler {
     }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        of_numbers(inputs)?;
-        let shape = inputs.iter().map(|input| input.shape.to_tvec());
-        Ok(shape.map(|shape| DatumType::F32.fact(shape)).collect())
+        floats(inputs)
     }
 
     fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
@@ -136,9 +131,7 @@ impl Operator for Normalizer {
     }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        of_numbers(inputs)?;
-        let shape = inputs.iter().map(|input| input.shape.to_tvec());
-        Ok(shape.map(|shape| DatumType::F32.fact(shape)).collect())
+        floats(inputs)
     }
 
     fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
@@ -189,13 +182,14 @@ impl Operator for Imputer {
     }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let datum_type = of_numbers(inputs)?;
+        let input = of_numbers(inputs)?;
         let is_float = matches!(self, Self::Floats(..));
         ensure!(
-            datum_type.is_float() == is_float,
-            "{datum_type:?}, and values of another kind to put in"
+            input.datum_type.is_float() == is_float,
+            "{:?}, and values of another kind to put in",
+            input.datum_type
         );
-        Ok(inputs.iter().map(|input| input.without_value()).collect())
+        Ok(tvec!(input.without_value()))
     }
 
     fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
@@ -204,20 +198,26 @@ impl Operator for Imputer {
             Self::Floats(missing, values) => {
                 let missing = f64::from(*missing);
                 let is_missing = |x: f64| x == missing || x.is_nan() && missing.is_nan();
-                let all = numbers::<f64>(input)?.into_iter();
-                let all = all.zip(values.cycle(input.shape())?);
-                let impute = |(x, value)| if is_missing(x) { f64::from(value) } else { x };
-                Tensor::from_shape(input.shape(), &all.map(impute).collect::<Vec<_>>())?
+                let values = values.cycle(input.shape())?.map(f64::from);
+                imputed(input, values, is_missing)?
             }
             Self::Numbers(missing, values) => {
-                let all = numbers::<i64>(input)?.into_iter();
-                let all = all.zip(values.cycle(input.shape())?);
-                let impute = |(x, value)| if x == *missing { value } else { x };
-                Tensor::from_shape(input.shape(), &all.map(impute).collect::<Vec<_>>())?
+                imputed(input, values.cycle(input.shape())?, |x| x == *missing)?
             }
         };
         Ok(tvec!(imputed.cast_to_dt(input.datum_type())?.into_owned()))
     }
+}
+
+/// A tensor with `values` in the place of what is missing.
+fn imputed<N: Datum + Copy>(
+    tensor: &Tensor,
+    values: impl Iterator<Item = N>,
+    is_missing: impl Fn(N) -> bool,
+) -> TractResult<Tensor> {
+    let pairs = numbers::<N>(tensor)?.into_iter().zip(values);
+    let all = pairs.map(|(x, value)| if is_missing(x) { value } else { x });
+    Tensor::from_shape(tensor.shape(), &all.collect::<Vec<_>>())
 }
 
 /// 1 above a threshold, else 0.
@@ -234,8 +234,7 @@ impl Operator for Binarizer {
     }
 
     fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        of_numbers(inputs)?;
-        Ok(inputs.iter().map(|input| input.without_value()).collect())
+        Ok(tvec!(of_numbers(inputs)?.without_value()))
     }
 
     fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {

@@ -8,8 +8,9 @@ pub(crate) mod text;
 mod values;
 
 use glovebox_protocol::{Tensor, TensorSpec};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) use self::image::{Placement, Size};
 
@@ -82,11 +83,14 @@ impl Origin {
 }
 
 impl Input {
-    /// Whether the configuration fits the model's inputs.
-    pub(crate) fn check(&self, inputs: &[TensorSpec]) -> Result<(), String> {
+    /// Fits the configuration to the model's inputs.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub(crate) fn fit(&mut self, inputs: &[TensorSpec]) -> Result<(), String> {
         match self {
             Self::Image(image) => image.check(only(inputs)?),
-            Self::Record(record) => record.check(inputs),
+            Self::Record(record) => record.fit(inputs),
             Self::Series(series) => series.check(only(inputs)?),
             Self::Text(text) => text.check(inputs),
         }
@@ -124,7 +128,7 @@ impl Input {
                 (vec![tensor], Origin::Picture(placement))
             }
             Self::Record(record) => {
-                let (tensors, found) = record.decode(inputs, content_type, body)?;
+                let (tensors, found) = record.decode(content_type, body)?;
                 (tensors, Origin::Records(found))
             }
             Self::Series(series) => {
@@ -149,6 +153,18 @@ fn only(inputs: &[TensorSpec]) -> Result<&TensorSpec, String> {
             inputs.len()
         )),
     }
+}
+
+/// What is written as a table, or as the name alone that such a table would have.
+///
+/// # Errors
+/// It is no such table; `what` it should be.
+fn named<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, String> {
+    let table = match value {
+        Value::String(name) => json!({ "name": name }),
+        table => table,
+    };
+    T::deserialize(&table).map_err(|error| format!("[input] {what} {table}: {error}"))
 }
 
 /// A value that is there, even if it is null: TOML's `nan` arrives so.

@@ -93,6 +93,17 @@ pub(super) fn doubles(tensor: &Tensor) -> Result<Vec<f64>, CallError> {
     })
 }
 
+/// The elements of an output of whole numbers.
+pub(super) fn whole(tensor: &Tensor) -> Result<Vec<i64>, CallError> {
+    match tensor.datatype {
+        Datatype::Int64 => Ok(read(&tensor.data, i64::from_le_bytes)),
+        Datatype::Int32 => Ok(read(&tensor.data, |bytes| {
+            i64::from(i32::from_le_bytes(bytes))
+        })),
+        other => Err(unfit(&tensor.name, &format!("is {other}"))),
+    }
+}
+
 fn read<const N: usize, T>(data: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {
     let (elements, _) = data.as_chunks::<N>();
     elements.iter().map(|bytes| number(*bytes)).collect()

@@ -10,6 +10,8 @@ use crate::pack::config::ModelConfig;
 
 /// Parts of the names of outputs that hold scores.
 const SCORES: [&str; 4] = ["logit", "prob", "score", "softmax"];
+/// Parts of the names of outputs that hold the number of a class.
+const LABELS: [&str; 2] = ["label", "class"];
 /// What exporters call a vector that was trained for something else than to stand for a text.
 const POOLER: &str = "pooler_output";
 
@@ -46,7 +48,7 @@ fn only_tensor<'a>(written: &Value, outputs: &'a [TensorSpec]) -> Option<&'a Ten
     match super::kind(written)? {
         "classification" => match scores(outputs) {
             Some((spec, true)) => Some(spec),
-            _ => only(of_rank(outputs, 2)),
+            _ => only(of_rank(outputs, 2)).or_else(|| labels(outputs)),
         },
         "embedding" => match written.get("pooling").and_then(Value::as_str) {
             Some("none") => only(of_rank(outputs, 2)),
@@ -73,8 +75,9 @@ fn answer<'a>(outputs: &'a [TensorSpec], media: Media<'_>) -> Option<Reading<'a>
             .filter(|reading| reading.certain)
             .or_else(|| regression(outputs))
             .or_else(|| classification(outputs)),
-        _ => None,
-    }?;
+        _ => return None,
+    };
+    let reading = reading.or_else(|| label(outputs))?;
     Some(Reading {
         certain: reading.certain && media.certain,
         ..reading
@@ -116,6 +119,28 @@ fn scores(outputs: &[TensorSpec]) -> Option<(&TensorSpec, bool)> {
         (Some(spec), Some(_)) => Some((spec, false)),
         (None, _) => rows.first().map(|spec| (*spec, false)),
     }
+}
+
+/// The label of each row, if that is all there is. A whole number may also be a count.
+fn label(outputs: &[TensorSpec]) -> Option<Reading<'_>> {
+    let spec = labels(outputs)?;
+    Some(Reading {
+        spec,
+        kind: "classification",
+        certain: spec.datatype == Datatype::Bytes || is_named(spec, &LABELS),
+        more: Vec::new(),
+    })
+}
+
+/// The only output, if it can hold labels.
+fn labels(outputs: &[TensorSpec]) -> Option<&TensorSpec> {
+    let can_be = |spec: &&TensorSpec| {
+        matches!(
+            spec.datatype,
+            Datatype::Bytes | Datatype::Int64 | Datatype::Int32
+        ) && matches!(spec.shape.as_slice(), [_] | [_, 1])
+    };
+    only(outputs.iter()).filter(can_be)
 }
 
 /// One number for each row, if that is all there is.

@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::*;
 
 use super::kernel::{Kernel, floats};
-use super::probability::{pairs, share};
+use super::probability::{Shares, pairs};
 use crate::ml::labels::Labels;
 use crate::ml::rows::declared;
 use crate::ml::transform::{Transform, logistic};
@@ -40,6 +40,17 @@ enum Mode {
         /// By which the scores of pairs become probabilities of classes, for each pair; or none.
         sigmoids: Vec<(f32, f32)>,
     },
+}
+
+/// What is computed of one row, in room that the next one uses again.
+struct Room {
+    /// How alike the row is to each support vector.
+    likenesses: Vec<f32>,
+    /// One score a pair of classes.
+    scores: Vec<f32>,
+    /// How many pairs each class wins.
+    votes: Vec<usize>,
+    shares: Shares,
 }
 
 pub(in crate::ml) fn classifier(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
@@ -121,15 +132,29 @@ impl SvmClassifier {
         }
     }
 
+    /// Room for a row.
+    fn room(&self) -> Room {
+        let classes = self.labels.len();
+        let are_shared = matches!(&self.mode, Mode::Pairs { sigmoids, .. } if !sigmoids.is_empty());
+        Room {
+            likenesses: Vec::new(),
+            scores: Vec::new(),
+            votes: vec![0; classes],
+            shares: Shares::new(if are_shared { classes } else { 0 }),
+        }
+    }
+
     /// The class of a row, by its number, and its scores as they are answered.
-    fn decide(&self, likenesses: &[f32], answers: &mut Vec<f32>) -> TractResult<usize> {
+    fn decide(&self, row: &[f32], room: &mut Room, answers: &mut Vec<f32>) -> TractResult<usize> {
+        self.kernel.measure(row, &mut room.likenesses);
+        let start = answers.len();
         match &self.mode {
             Mode::Classes => {
                 let rho = self.rho.first().copied().unwrap_or_default();
-                let mut scores: Vec<f32> = likenesses.iter().map(|score| score + rho).collect();
-                let class = self.best(&scores);
-                self.transform.apply(&mut scores);
-                answers.append(&mut scores);
+                answers.extend(room.likenesses.iter().map(|score| score + rho));
+                let scores = answers.get_mut(start..).unwrap_or_default();
+                let class = self.best(scores);
+                self.transform.apply(scores);
                 Ok(class)
             }
             Mode::Pairs {
@@ -137,9 +162,9 @@ impl SvmClassifier {
                 coefficients,
                 sigmoids,
             } => {
-                let mut scores = self.of_pairs(likenesses, starts, coefficients)?;
-                let class = most_votes(&scores, self.labels.len());
-                match (scores.as_mut_slice(), sigmoids.as_slice()) {
+                self.score_pairs(starts, coefficients, room)?;
+                let class = most_votes(&room.scores, &mut room.votes);
+                match (room.scores.as_mut_slice(), sigmoids.as_slice()) {
                     ([score], []) => {
                         let is_share = self.transform != Transform::None;
                         answers.extend(self.transform.apply_to_both(*score, is_share));
@@ -149,11 +174,12 @@ impl SvmClassifier {
                         answers.extend_from_slice(scores);
                     }
                     (scores, sigmoids) => {
-                        let beats = scores.iter().zip(sigmoids);
-                        let beats = beats.map(|(score, (a, b))| 1.0 - logistic(score * a + b));
-                        let mut shares = share(&beats.collect::<Vec<_>>(), self.labels.len());
-                        self.transform.apply(&mut shares);
-                        answers.append(&mut shares);
+                        for (score, (a, b)) in scores.iter_mut().zip(sigmoids) {
+                            *score = 1.0 - logistic(*score * a + b);
+                        }
+                        let shares = room.shares.share(scores);
+                        self.transform.apply(shares);
+                        answers.extend_from_slice(shares);
                     }
                 }
                 Ok(class)
@@ -180,12 +206,13 @@ impl SvmClassifier {
     }
 
     /// One score for each pair of classes, positive for the first one.
-    fn of_pairs(
+    fn score_pairs(
         &self,
-        likenesses: &[f32],
         starts: &[usize],
         coefficients: &[f32],
-    ) -> TractResult<Vec<f32>> {
+        room: &mut Room,
+    ) -> TractResult<()> {
+        let likenesses = room.likenesses.as_slice();
         let sum = |row: usize, class| {
             let counts = coefficients.get(row * likenesses.len()..);
             let counts = part(counts.unwrap_or_default(), starts, class)?;
@@ -193,10 +220,12 @@ impl SvmClassifier {
             let products = products.map(|(count, likeness)| f64::from(count * likeness));
             Ok::<_, TractError>(products.sum::<f64>())
         };
-        let score = |((i, j), rho): ((usize, usize), &f32)| {
-            Ok((sum(j - 1, i)? + sum(i, j)? + f64::from(*rho)) as f32)
-        };
-        pairs(self.labels.len()).zip(&self.rho).map(score).collect()
+        room.scores.clear();
+        for ((i, j), rho) in pairs(self.labels.len()).zip(&self.rho) {
+            let score = sum(j - 1, i)? + sum(i, j)? + f64::from(*rho);
+            room.scores.push(score as f32);
+        }
+        Ok(())
     }
 }
 
@@ -211,9 +240,9 @@ fn part<'a>(list: &'a [f32], starts: &[usize], class: usize) -> TractResult<&'a 
 }
 
 /// The first of the classes that win most pairs.
-fn most_votes(scores: &[f32], classes: usize) -> usize {
-    let mut votes = vec![0; classes];
-    for ((i, j), score) in pairs(classes).zip(scores) {
+fn most_votes(scores: &[f32], votes: &mut [usize]) -> usize {
+    votes.fill(0);
+    for ((i, j), score) in pairs(votes.len()).zip(scores) {
         let winner = votes.get_mut(if *score > 0.0 { i } else { j });
         winner.into_iter().for_each(|votes| *votes += 1);
     }
@@ -244,11 +273,8 @@ impl Operator for SvmClassifier {
 
     fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = self.kernel.rows(inputs)?;
-        let (mut likenesses, mut answers) = (Vec::new(), Vec::new());
-        let decide = |row: &[f32]| {
-            self.kernel.measure(row, &mut likenesses);
-            self.decide(&likenesses, &mut answers)
-        };
+        let (mut room, mut answers) = (self.room(), Vec::new());
+        let decide = |row: &[f32]| self.decide(row, &mut room, &mut answers);
         let classes: Vec<usize> = rows.iter().map(decide).collect::<TractResult<_>>()?;
         let answers = Tensor::from_shape(&[classes.len(), self.answers()], &answers)?;
         Ok(tvec!(self.labels.tensor(&classes)?, answers))

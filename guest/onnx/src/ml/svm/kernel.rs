@@ -3,7 +3,7 @@
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::internal::*;
 
-use crate::ml::rows::{Rows, dot};
+use crate::ml::rows::{Rows, dot, only};
 
 /// Support vectors, and what measures how alike rows are to them.
 #[derive(Debug)]
@@ -90,9 +90,7 @@ impl Kernel {
     /// # Errors
     /// They have another number of features.
     pub(super) fn rows(&self, inputs: &[TValue]) -> TractResult<Rows<f32>> {
-        let [input] = inputs else {
-            bail!("one input, not {}", inputs.len());
-        };
+        let input = only(inputs)?;
         let rows = Rows::of(input)?;
         ensure!(
             rows.width == self.width,

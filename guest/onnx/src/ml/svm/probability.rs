@@ -13,59 +13,83 @@ pub(super) fn pairs(classes: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..classes).flat_map(move |i| (i + 1..classes).map(move |j| (i, j)))
 }
 
-/// The probabilities of classes. For each pair of them, in order, `beats` says how probable the first
-/// one is if it is one of the two.
-pub(super) fn share(beats: &[f32], classes: usize) -> Vec<f32> {
-    let quadratic = quadratic(beats, classes);
-    let rows = || quadratic.chunks_exact(classes.max(1));
-    let mut shares = vec![1.0 / classes as f32; classes];
-    let mut slopes = vec![0.0; classes];
-    for _ in 0..ROUNDS {
-        for (slope, row) in slopes.iter_mut().zip(rows()) {
-            *slope = product(row, &shares);
-        }
-        let mut total = product(&shares, &slopes);
-        let errors = slopes.iter().map(|slope| (slope - total).abs());
-        if errors.fold(0.0, f32::max) < NEAR / classes as f32 {
-            break;
-        }
-        for (class, row) in rows().enumerate() {
-            let (Some(slope), Some(own)) = (slopes.get(class).copied(), row.get(class)) else {
-                continue;
-            };
-            let step = (total - slope) / own;
-            let scale = 1.0 + step;
-            total = (total + step * (step * own + 2.0 * slope)) / scale / scale;
-            shares
-                .iter_mut()
-                .skip(class)
-                .take(1)
-                .for_each(|share| *share += step);
-            for ((slope, share), factor) in slopes.iter_mut().zip(&mut shares).zip(row) {
-                *slope = (*slope + step * factor) / scale;
-                *share /= scale;
-            }
-        }
-    }
-    shares
+/// Computes the probabilities of classes, in room that it keeps.
+pub(super) struct Shares {
+    /// The matrix of the form that the probabilities minimise.
+    quadratic: Vec<f32>,
+    slopes: Vec<f32>,
+    shares: Vec<f32>,
 }
 
-/// The matrix of the form that the probabilities minimise.
-fn quadratic(beats: &[f32], classes: usize) -> Vec<f32> {
-    let mut matrix = vec![0.0; classes * classes];
-    let mut add = |row: usize, column: usize, value: f32| {
-        let entry = matrix.get_mut(row * classes + column);
-        entry.into_iter().for_each(|entry| *entry += value);
-    };
-    for ((i, j), beats) in pairs(classes).zip(beats) {
-        let beats = beats.clamp(LEAST, 1.0 - LEAST);
-        let loses = 1.0 - beats;
-        add(i, i, loses * loses);
-        add(j, j, beats * beats);
-        add(i, j, -loses * beats);
-        add(j, i, -loses * beats);
+impl Shares {
+    /// For so many classes.
+    pub(super) fn new(classes: usize) -> Self {
+        Self {
+            quadratic: vec![0.0; classes * classes],
+            slopes: vec![0.0; classes],
+            shares: vec![0.0; classes],
+        }
     }
-    matrix
+
+    /// The probabilities of the classes. For each pair of them, in order, `beats` says how probable the
+    /// first one is if it is one of the two.
+    pub(super) fn share(&mut self, beats: &[f32]) -> &mut [f32] {
+        self.begin(beats);
+        let Self {
+            quadratic,
+            slopes,
+            shares,
+        } = self;
+        let classes = shares.len();
+        let rows = || quadratic.chunks_exact(classes.max(1));
+        shares.fill(1.0 / classes as f32);
+        for _ in 0..ROUNDS {
+            for (slope, row) in slopes.iter_mut().zip(rows()) {
+                *slope = product(row, shares);
+            }
+            let mut total = product(shares, slopes);
+            let errors = slopes.iter().map(|slope| (slope - total).abs());
+            if errors.fold(0.0, f32::max) < NEAR / classes as f32 {
+                break;
+            }
+            for (class, row) in rows().enumerate() {
+                let (Some(slope), Some(own)) = (slopes.get(class).copied(), row.get(class)) else {
+                    continue;
+                };
+                let step = (total - slope) / own;
+                let scale = 1.0 + step;
+                total = (total + step * (step * own + 2.0 * slope)) / scale / scale;
+                shares
+                    .iter_mut()
+                    .skip(class)
+                    .take(1)
+                    .for_each(|share| *share += step);
+                for ((slope, share), factor) in slopes.iter_mut().zip(&mut *shares).zip(row) {
+                    *slope = (*slope + step * factor) / scale;
+                    *share /= scale;
+                }
+            }
+        }
+        shares
+    }
+
+    /// Fills the matrix.
+    fn begin(&mut self, beats: &[f32]) {
+        let classes = self.shares.len();
+        self.quadratic.fill(0.0);
+        let mut add = |row: usize, column: usize, value: f32| {
+            let entry = self.quadratic.get_mut(row * classes + column);
+            entry.into_iter().for_each(|entry| *entry += value);
+        };
+        for ((i, j), beats) in pairs(classes).zip(beats) {
+            let beats = beats.clamp(LEAST, 1.0 - LEAST);
+            let loses = 1.0 - beats;
+            add(i, i, loses * loses);
+            add(j, j, beats * beats);
+            add(i, j, -loses * beats);
+            add(j, i, -loses * beats);
+        }
+    }
 }
 
 fn product(left: &[f32], right: &[f32]) -> f32 {

@@ -7,7 +7,7 @@ use tract_onnx::tract_core::internal::*;
 use super::forest::{Aggregate, Forest, Score};
 use super::plan::Plan;
 use crate::ml::number::Number;
-use crate::ml::rows::{Rows, declared};
+use crate::ml::rows::{Rows, declared, only};
 use crate::ops::operator::{Built, Operator, build};
 
 /// What becomes of the scores of trees.
@@ -122,9 +122,7 @@ impl<T: Number, O: Outcome> Operator for Grown<T, O> {
     }
 
     fn compute(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let [input] = inputs else {
-            bail!("one input, not {}", inputs.len());
-        };
+        let input = only(inputs)?;
         let scores = self
             .forest
             .scores(&Rows::of(input)?, self.outcome.aggregate())?;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use glovebox_protocol::Datatype;
+use glovebox_protocol::{Datatype, TensorSpec};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::categories::{Categories, Code};
-use crate::input::given;
 use crate::input::rows::{Cell, Number};
 use crate::input::values::Values;
+use crate::input::{given, named};
 use crate::scaling::Scaling;
 
 /// A field of a record.
@@ -18,7 +18,7 @@ use crate::scaling::Scaling;
 pub(super) struct Field {
     pub(super) name: String,
     /// The input that it goes into, if that is neither the only one nor called as the field.
-    pub(super) tensor: Option<String>,
+    tensor: Option<String>,
     kind: Kind,
     /// What stands for a value that is missing.
     missing: Option<Substitute>,
@@ -41,7 +41,7 @@ enum Substitute {
 }
 
 /// A field as written.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
@@ -60,14 +60,7 @@ impl TryFrom<Value> for Field {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
-        let written = match value {
-            Value::String(name) => Written {
-                name,
-                ..Default::default()
-            },
-            table => Written::deserialize(&table)
-                .map_err(|error| format!("[input] field {table}: {error}"))?,
-        };
+        let written: Written = named("field", value)?;
         let name = written.name.clone();
         Self::new(written).map_err(|why| format!("[input] field {name:?}: {why}"))
     }
@@ -109,6 +102,15 @@ impl Field {
             }
         }
         Ok(())
+    }
+
+    /// The name of the input that it goes into.
+    pub(super) fn target<'a>(&'a self, inputs: &'a [TensorSpec]) -> &'a str {
+        match (&self.tensor, inputs) {
+            (Some(tensor), _) => tensor,
+            (None, [only]) => &only.name,
+            (None, _) => &self.name,
+        }
     }
 
     /// How many columns it becomes.

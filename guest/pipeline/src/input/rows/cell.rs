@@ -68,8 +68,18 @@ impl<'a> Cell<'a> {
             Some(number) if number.real.is_nan() => Ok(None),
             Some(number) if number.real.is_infinite() => Err(format!("is not finite: {self}")),
             Some(number) => Ok(Some(number)),
+            None if self.has_decimal_comma() => Err(format!(
+                "must be a number, not {self}; write decimals with a point, not with a comma"
+            )),
             None => Err(format!("must be a number, not {self}")),
         }
+    }
+
+    /// Whether it would be a number if its comma were a point.
+    fn has_decimal_comma(&self) -> bool {
+        let text = self.text().unwrap_or_default();
+        let with_point = text.trim().replacen(',', ".", 1);
+        text.contains(',') && Number::read(&with_point).is_some()
     }
 
     /// The text that it is or is written as; none if it is missing or empty.

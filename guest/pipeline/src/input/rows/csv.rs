@@ -6,12 +6,49 @@ use glovebox_protocol::quoted;
 use super::{Cell, Each, Found, Place, Rows};
 use crate::CallError;
 
+/// What may stand between cells: the first one where the header does not tell.
+const SEPARATORS: &[u8] = b",;\t";
+
 /// Reads a header and the rows below it. Empty lines are no rows.
 pub(super) fn read(rows: &Rows, text: &str, each: &mut Each<'_>) -> Result<Found, CallError> {
-    let mut reader = ReaderBuilder::new()
+    separated(rows, text, separator(rows, text)?, each)
+}
+
+/// The same where tabs stand between cells.
+pub(super) fn tabs(rows: &Rows, text: &str, each: &mut Each<'_>) -> Result<Found, CallError> {
+    separated(rows, text, b'\t', each)
+}
+
+/// The separator that makes the most names of the header.
+fn separator(rows: &Rows, text: &str) -> Result<u8, CallError> {
+    let (mut best, mut most) = (b',', 0);
+    for separator in SEPARATORS {
+        let mut header = StringRecord::new();
+        next(&mut reader(text, *separator), &mut header)?;
+        let names = header.iter().filter(|name| rows.place(name).is_some());
+        let count = names.count();
+        if count > most {
+            (best, most) = (*separator, count);
+        }
+    }
+    Ok(best)
+}
+
+fn reader(text: &str, separator: u8) -> Reader<&[u8]> {
+    ReaderBuilder::new()
+        .delimiter(separator)
         .has_headers(false)
         .flexible(true)
-        .from_reader(text.as_bytes());
+        .from_reader(text.as_bytes())
+}
+
+fn separated(
+    rows: &Rows,
+    text: &str,
+    separator: u8,
+    each: &mut Each<'_>,
+) -> Result<Found, CallError> {
+    let mut reader = reader(text, separator);
     let mut line = StringRecord::new();
     if !next(&mut reader, &mut line)? {
         return Err(CallError::InvalidInput(format!(
@@ -41,7 +78,7 @@ fn next(reader: &mut Reader<&[u8]>, line: &mut StringRecord) -> Result<bool, Cal
     read.map_err(|error| CallError::InvalidInput(format!("the body is not CSV: {error}")))
 }
 
-/// Which name each column has.
+/// Which name each column has. One without a column has no value in any row.
 fn header(rows: &Rows, header: &StringRecord) -> Result<Vec<usize>, String> {
     let mut columns = Vec::new();
     for name in header {
@@ -57,11 +94,7 @@ fn header(rows: &Rows, header: &StringRecord) -> Result<Vec<usize>, String> {
         }
         columns.push(place);
     }
-    let mut names = rows.names.iter().enumerate();
-    match names.find(|(place, _)| !columns.contains(place)) {
-        Some((_, name)) => Err(format!("column {} is missing", quoted(name))),
-        None => Ok(columns),
-    }
+    Ok(columns)
 }
 
 fn cells<'a>(

@@ -89,6 +89,7 @@ impl Rows {
         let text = text(body)?;
         let found = match content_type {
             "text/csv" => csv::read(self, text, each)?,
+            "text/tab-separated-values" => csv::tabs(self, text, each)?,
             "application/x-ndjson" => json::lines(self, text, each)?,
             _ => json::read(self, text, each)?,
         };

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::input::given;
 use crate::input::rows::Cell;
+use crate::input::{given, named};
 use crate::scaling::Scaling;
 
 /// A channel of a series.
@@ -26,7 +26,7 @@ enum Missing {
 }
 
 /// A channel as written.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
@@ -40,14 +40,7 @@ impl TryFrom<Value> for Channel {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
-        let written = match value {
-            Value::String(name) => Written {
-                name,
-                ..Default::default()
-            },
-            table => Written::deserialize(&table)
-                .map_err(|error| format!("[input] channel {table}: {error}"))?,
-        };
+        let written: Written = named("channel", value)?;
         let about = |why: String| format!("[input] channel {:?}: {why}", written.name);
         Ok(Self {
             scaling: Scaling::new(written.mean, written.scale).map_err(about)?,

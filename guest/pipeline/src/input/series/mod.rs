@@ -13,7 +13,7 @@ use super::values::{Values, fitting};
 use crate::CallError;
 
 /// The content types that become tensors.
-pub(super) const MEDIA: &[&str] = &["application/json", "text/csv"];
+pub(super) const MEDIA: &[&str] = &["application/json", "text/csv", "text/tab-separated-values"];
 
 /// Steps of a series: a day of seconds, or some seconds of sound.
 const MAX_STEPS: usize = 100_000;
