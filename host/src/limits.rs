@@ -312,7 +312,7 @@ pub struct Limits {
 pub struct Batch {
     /// Rows of one execution, of all its requests.
     pub max: u64,
-    /// How long the first request waits for others.
+    /// How long a request waits at most while its model works for others.
     #[serde(default = "Batch::default_delay", with = "humantime_serde")]
     pub delay: Duration,
 }

@@ -132,6 +132,11 @@ impl Compute {
         queue.generation
     }
 
+    /// How many there are.
+    pub(super) fn threads(&self) -> usize {
+        self.pool.threads
+    }
+
     /// Queues a job.
     pub(super) fn submit(
         &self,

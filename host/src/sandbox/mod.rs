@@ -117,6 +117,11 @@ impl Sandbox {
         Ok(())
     }
 
+    /// How many threads run guests.
+    pub fn threads(&self) -> usize {
+        self.compute.threads()
+    }
+
     /// What guests hold now.
     pub fn live(&self) -> Live {
         let mut live = Live::default();
