@@ -1,18 +1,25 @@
 //! Guests that want all of the CPU: loops, recursion and bulk operations, wherever guest code runs.
 
+use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::client::Client;
+use crate::harness::files::{Manifest, manifest};
 use crate::harness::guest::Guest;
+use crate::harness::host::Host;
 use crate::harness::hostile::{Hostile, check, refusal, settles};
-use crate::harness::{bodies, guest};
+use crate::harness::{bodies, guest, process};
 
 /// What the tests allow beyond a limit, on a machine that does other work. The bar is 3 ms; see
 /// `host/benches/neighbour.rs`.
 const NOISE: f64 = 0.025;
+
+/// For how long the ticker goes on without a guest.
+const IDLE: Duration = Duration::from_millis(100);
 
 /// Never ends; of functions without a result.
 const LOOP: &str = "(loop (br 0))";
@@ -263,4 +270,48 @@ fn a_client_that_goes_away_ends_its_request() {
     assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(client.requests("hostile", "cancelled"), 2.0);
     hostile.unhurt();
+}
+
+#[test]
+fn the_ticker_rests_while_no_guest_runs_and_the_next_one_wakes_it() {
+    let host = spinning();
+    let ticker = process::threads(host.id())
+        .into_iter()
+        .find(|thread| process::status(thread, "Name:").as_deref() == Some("ticker"))
+        .unwrap();
+    let ticks = || process::status(&ticker, "voluntary_ctxt_switches:").unwrap();
+    for _ in 0..3 {
+        settles("rest", || {
+            let before = ticks();
+            pass(Duration::from_millis(20));
+            (ticks() != before).then(|| format!("{before} ticks, {} later", ticks()))
+        });
+        check(&host.client().call("spin"), 504, "cpu_limit");
+    }
+}
+
+#[test]
+fn a_guest_that_begins_when_the_ticker_goes_to_rest_is_stopped() {
+    let host = spinning();
+    for micros in (0..10_000).step_by(250) {
+        pass(IDLE - Duration::from_millis(5) + Duration::from_micros(micros));
+        check(&host.client().call("spin"), 504, "cpu_limit");
+    }
+}
+
+/// A host with one guest, which never ends, and no neighbour.
+fn spinning() -> Host {
+    let limits = "cpu = \"5ms\"\nmemory = \"64MiB\"";
+    let served = Manifest::new(&manifest(&[("spin", Path::new("spin.wasm"), limits)]));
+    let file = served.dir.path().join("spin.wasm");
+    fs::write(file, guest::component(bodies::SPIN)).unwrap();
+    served.up().serve()
+}
+
+/// Lets time pass.
+fn pass(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        thread::yield_now();
+    }
 }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A model of three layers of 768 by 768, once with `batch = { max = 8 }` and once without, asked by
-//! closed-loop clients for one row at a time, in turns. Medians of the rounds.
+//! closed-loop clients for one row at a time, in turns, all of which may be in the sandbox at once.
+//! Medians of the rounds.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use glovebox::limits::{Batch, Limits};
+use glovebox::limits::{Batch, Bytes, Limits};
 use glovebox::model::package::Package;
 use glovebox::model::{Deployer, Model};
 
@@ -33,6 +34,7 @@ const LAYERS: usize = 3;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 const CLIENTS: [usize; 3] = [1, 4, 16];
+const MEMORY: Bytes = Bytes(64 << 20);
 const NAMES: [&str; 2] = ["plain", "batched"];
 
 #[tokio::main]
@@ -81,6 +83,8 @@ async fn deploy(deployer: &Deployer, name: &str, file: &Path, batch: Option<Batc
     let package = Package::open(file).unwrap();
     let limits = Limits {
         batch,
+        memory: MEMORY,
+        concurrency: CLIENTS[2],
         ..Limits::for_image(package.image.0)
     };
     common::deploy(deployer, name, &package, limits).await

@@ -8,7 +8,8 @@
 //!   that computes nothing: all that is in it is cost.
 //! - *codec*: JSON to tensors and back.
 //! - *http*: closed-loop clients; the same bodies inferred, refused after they were read and checked,
-//!   and a server's answer without a body.
+//!   and a server's answer without a body. CPU time and page faults are those of server and clients,
+//!   which are one process.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -42,6 +43,8 @@ const TIME: Duration = Duration::from_millis(1500);
 const HTTP_ROUNDS: usize = 10;
 const HTTP_ROUND: Duration = Duration::from_millis(500);
 const HTTP_CLIENTS: usize = 4;
+/// In which Linux counts CPU time in `/proc`, on every machine.
+const CLOCK_TICK_US: f64 = 10_000.0;
 
 #[tokio::main]
 async fn main() {
@@ -128,14 +131,15 @@ async fn phases(model: &Model, what: &str, call: impl Fn() -> Call) {
 
 /// Pages that this process had to ask the system for.
 fn page_faults() -> u64 {
+    own_statistics(7)
+}
+
+/// A number of `/proc/self/stat`, counted from behind the name; see `proc_pid_stat(5)`.
+fn own_statistics(index: usize) -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let behind_name = stat.rsplit(')').next().unwrap();
-    behind_name
-        .split_whitespace()
-        .nth(7)
-        .unwrap()
-        .parse()
-        .unwrap()
+    let mut fields = behind_name.split_whitespace();
+    fields.nth(index).unwrap().parse().unwrap()
 }
 
 fn codec(model: &Model) {
@@ -196,24 +200,62 @@ async fn http(deployer: &Deployer, models: Vec<Model>) {
 
 fn compare(address: SocketAddr, requests: &[(String, u16); 4]) {
     let mut rates = [const { Vec::new() }; 4];
+    let mut costs = [Cost::default(); 4];
     for _ in 0..HTTP_ROUNDS {
-        for ((request, status), rates) in requests.iter().zip(&mut rates) {
-            rates.push(load(address, request, *status));
+        for (index, (request, status)) in requests.iter().enumerate() {
+            let (before, start) = (Cost::so_far(), Instant::now());
+            let count = load(address, request, *status);
+            rates[index].push(count as f64 / start.elapsed().as_secs_f64());
+            costs[index].add(&before, count);
         }
     }
     let rates = rates.map(median);
     let names = ["tiny inferred", "wine inferred", "refused", "GET"];
-    for (name, rate) in names.iter().zip(rates) {
+    println!("                  requests/s   to GET   to refused    user us  kernel us   faults");
+    for ((name, rate), cost) in names.iter().zip(rates).zip(costs) {
+        let each = |total: u64| total as f64 / cost.requests as f64;
         println!(
-            "  {name:<14} {rate:>7.0} requests/s   to GET {:.2}   to refused {:.2}",
+            "  {name:<14} {rate:>11.0} {:>8.2} {:>12.2} {:>10.1} {:>10.1} {:>8.1}",
             rate / rates[3],
-            rate / rates[2]
+            rate / rates[2],
+            each(cost.user) * CLOCK_TICK_US,
+            each(cost.kernel) * CLOCK_TICK_US,
+            each(cost.faults),
         );
     }
 }
 
-/// Requests a second over one round.
-fn load(address: SocketAddr, request: &str, status: u16) -> f64 {
+/// What requests have cost this process: clock ticks in its own code and in the kernel, page faults.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    requests: u64,
+    user: u64,
+    kernel: u64,
+    faults: u64,
+}
+
+impl Cost {
+    fn so_far() -> Self {
+        Self {
+            requests: 0,
+            user: own_statistics(11),
+            kernel: own_statistics(12),
+            faults: page_faults(),
+        }
+    }
+
+    /// Adds what so many requests have cost since then.
+    fn add(&mut self, before: &Self, requests: u64) {
+        let now = Self::so_far();
+        self.requests += requests;
+        self.user += now.user - before.user;
+        self.kernel += now.kernel - before.kernel;
+        self.faults += now.faults - before.faults;
+    }
+}
+
+/// The requests of one round.
+fn load(address: SocketAddr, request: &str, status: u16) -> u64 {
     let start = Instant::now();
     let client = || {
         let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
@@ -225,14 +267,13 @@ fn load(address: SocketAddr, request: &str, status: u16) -> f64 {
         }
         count
     };
-    let total: usize = thread::scope(|scope| {
+    thread::scope(|scope| {
         let clients: Vec<_> = (0..HTTP_CLIENTS).map(|_| scope.spawn(client)).collect();
         clients
             .into_iter()
             .map(|client| client.join().unwrap())
             .sum()
-    });
-    total as f64 / start.elapsed().as_secs_f64()
+    })
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -12,6 +12,8 @@ const GIB: u64 = 1 << 30;
 
 /// How long guest code runs before the next tenant's turn; the grain of CPU limits.
 pub const TICK: Duration = Duration::from_millis(1);
+/// Ticks without a guest, one after the other, after which there are none until the next guest.
+pub const IDLE_TICKS: u32 = 100;
 
 /// By how much compute threads are nicer than others: enough that Linux lets a thread that wakes
 /// run before them, and a fair share remains for guests on a machine that does other work too.
@@ -315,7 +317,7 @@ pub struct Limits {
 pub struct Batch {
     /// Rows of one execution, of all its requests.
     pub max: u64,
-    /// How long the first request waits for others.
+    /// How long a request waits at most while its model works for others.
     #[serde(default = "Batch::default_delay", with = "humantime_serde")]
     pub delay: Duration,
 }

@@ -1,19 +1,23 @@
 //! Requests of one model put together, so that it runs once for several.
 //!
 //! Only their tensors are put together: each request keeps its permit, its deadline and its record.
-//! A request that comes first waits for others for a moment, unless it is alone. If the model fails
-//! for all together, it runs for each by itself, so that a bad request fails alone.
+//! A request begins at once while a compute thread has nothing of its model to do. Those that come
+//! meanwhile are a group, which begins when an execution ends, when it is full, or when its first
+//! request has waited for long enough. If the model fails for all together, it runs for each by
+//! itself, so that a bad request fails alone.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use glovebox_protocol::Tensor;
-use tokio::sync::{Notify, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Loaded;
 use super::rows::{split, stack};
-use crate::admission::{Gate, Permit};
+use crate::admission::Permit;
 use crate::limits::{Batch, Bytes, Limits};
 use crate::sandbox::call::{Answer, Call};
 use crate::sandbox::invoke::{Fault, Finished, Usage};
@@ -24,15 +28,23 @@ pub struct Batcher {
     /// What the inputs of one execution may take: they are there twice while it runs, and the memory
     /// of the instances that it saves is reserved.
     most: Bytes,
+    /// As many executions leave no compute thread idle.
+    threads: usize,
     groups: Mutex<Groups>,
 }
 
 #[derive(Default)]
 struct Groups {
+    /// Those that wait. There are none unless as many executions run as there are threads.
     open: Vec<Group>,
     /// How many there have been, which also numbers them.
     begun: u64,
+    /// Executions that run.
+    running: usize,
 }
+
+/// The right to run the model. When it ends, the oldest group has it.
+pub struct Turn(Arc<Batcher>);
 
 /// Requests that will be one execution.
 struct Group {
@@ -40,8 +52,8 @@ struct Group {
     seats: Vec<Seat>,
     rows: u64,
     bytes: u64,
-    /// Told when there is nobody to wait for.
-    full: Arc<Notify>,
+    /// Closed when it begins.
+    _waits: oneshot::Sender<()>,
 }
 
 /// A request, and who waits for its answer.
@@ -74,23 +86,33 @@ pub struct Share {
 }
 
 impl Batcher {
-    /// For a model with these limits and rules.
-    pub fn new(rules: Batch, limits: &Limits) -> Arc<Self> {
+    /// For a model with these limits and rules, on so many compute threads.
+    pub fn new(rules: Batch, limits: &Limits, threads: usize) -> Arc<Self> {
         Arc::new(Self {
             rules,
             most: Bytes(limits.memory.0 / 2),
+            threads,
             groups: Mutex::default(),
         })
     }
 
-    /// Whether a request of so many rows waits for others: not if it fills an execution by itself, or
-    /// if nobody else asks this model.
-    pub fn takes(&self, rows: u64, gate: &Gate) -> bool {
-        rows < self.rules.max && gate.running() > 1
+    /// Whether others have room beside a request of so many rows.
+    pub fn takes(&self, rows: u64) -> bool {
+        rows < self.rules.max
     }
 
-    /// Adds a request to those that wait. Dropping the receiver gives it up.
-    pub fn join(self: &Arc<Self>, member: Member, gate: &Gate) -> oneshot::Receiver<Share> {
+    /// The right to run it at once, if a thread has nothing of this model to do.
+    pub fn turn(self: &Arc<Self>) -> Option<Turn> {
+        let mut groups = lock(&self.groups);
+        let is_idle = groups.running < self.threads;
+        is_idle.then(|| {
+            groups.running += 1;
+            Turn(Arc::clone(self))
+        })
+    }
+
+    /// Has a request wait for others. Dropping the receiver gives it up.
+    pub fn join(self: &Arc<Self>, member: Member) -> oneshot::Receiver<Share> {
         let (answer, receiver) = oneshot::channel();
         let seat = Seat {
             member,
@@ -98,71 +120,108 @@ impl Batcher {
             answer,
         };
         let mut groups = lock(&self.groups);
-        let index = match groups.find(&seat.member, self.rules.max, self.most) {
-            Some(index) => index,
-            None => groups.open(Arc::clone(self)),
-        };
-        if let Some(group) = groups.open.get_mut(index) {
-            group.push(seat);
-            // Who holds a permit and is not here is working or still sends its body.
-            if group.rows >= self.rules.max || group.seats.len() >= gate.running() {
-                group.full.notify_one();
-            }
+        match groups.running < self.threads {
+            // One has ended since this request has asked for a turn.
+            true => self.begin(&mut groups, vec![seat]),
+            false => self.gather(&mut groups, seat),
         }
         receiver
     }
 
-    /// The life of a group.
-    async fn collect(self: Arc<Self>, number: u64, full: Arc<Notify>) {
-        let _ = timeout(self.rules.delay, full.notified()).await;
-        let seats = lock(&self.groups).close(number);
+    /// Puts a request into the group that it fits into. One that has no room for it begins.
+    fn gather(self: &Arc<Self>, groups: &mut Groups, seat: Seat) {
+        let mut group = match groups.take(|group| group.fits(&seat.member)) {
+            Some(group) if group.has_room(&seat.member, self.rules.max, self.most) => group,
+            Some(group) => {
+                self.begin(groups, group.seats);
+                self.open(groups)
+            }
+            None => self.open(groups),
+        };
+        group.push(seat);
+        match group.rows >= self.rules.max {
+            true => self.begin(groups, group.seats),
+            false => groups.open.push(group),
+        }
+    }
+
+    fn open(self: &Arc<Self>, groups: &mut Groups) -> Group {
+        groups.begun += 1;
+        let (waits, begins) = oneshot::channel();
+        tokio::spawn(Arc::clone(self).hurry(groups.begun, begins));
+        Group {
+            number: groups.begun,
+            seats: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            _waits: waits,
+        }
+    }
+
+    /// Begins with a group that has waited for long enough.
+    async fn hurry(self: Arc<Self>, number: u64, begins: oneshot::Receiver<()>) {
+        if timeout(self.rules.delay, begins).await.is_ok() {
+            return;
+        }
+        let mut groups = lock(&self.groups);
+        if let Some(group) = groups.take(|group| group.number == number) {
+            self.begin(&mut groups, group.seats);
+        }
+    }
+
+    fn begin(self: &Arc<Self>, groups: &mut Groups, seats: Vec<Seat>) {
+        groups.running += 1;
+        tokio::spawn(Arc::clone(self).execute(seats));
+    }
+
+    /// Has its turn from its first step on: a runtime that ends drops it where it is spawned, and
+    /// there the groups are locked.
+    async fn execute(self: Arc<Self>, seats: Vec<Seat>) {
+        let _turn = Turn(self);
         run(seats).await;
     }
 }
 
-impl Groups {
-    /// The group that a request fits into. One that is nearly full makes room for a new one.
-    fn find(&mut self, member: &Member, max: u64, most: Bytes) -> Option<usize> {
-        let fits = |group: &Group| {
-            group
-                .seats
-                .first()
-                .is_some_and(|seat| seat.member.fits(member))
-        };
-        let index = self.open.iter().position(fits)?;
-        let group = self.open.get(index)?;
-        let rows = group.rows.saturating_add(member.rows);
-        let bytes = group.bytes.saturating_add(member.bytes());
-        if rows <= max && bytes <= most.0 {
-            return Some(index);
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut groups = lock(&self.0.groups);
+        groups.running = groups.running.saturating_sub(1);
+        // More may run than there are threads: some could not wait any longer. And nothing begins
+        // when the server ends.
+        if groups.running < self.0.threads
+            && Handle::try_current().is_ok()
+            && let Some(group) = groups.oldest()
+        {
+            self.0.begin(&mut groups, group.seats);
         }
-        let group = self.open.swap_remove(index);
-        tokio::spawn(run(group.seats));
-        None
+    }
+}
+
+impl Groups {
+    /// Takes out a group.
+    fn take(&mut self, wanted: impl Fn(&Group) -> bool) -> Option<Group> {
+        let index = self.open.iter().position(wanted)?;
+        Some(self.open.swap_remove(index))
     }
 
-    fn open(&mut self, batcher: Arc<Batcher>) -> usize {
-        self.begun += 1;
-        let (number, full) = (self.begun, Arc::new(Notify::new()));
-        tokio::spawn(batcher.collect(number, Arc::clone(&full)));
-        self.open.push(Group {
-            number,
-            seats: Vec::new(),
-            rows: 0,
-            bytes: 0,
-            full,
-        });
-        self.open.len() - 1
-    }
-
-    fn close(&mut self, number: u64) -> Vec<Seat> {
-        let index = self.open.iter().position(|group| group.number == number);
-        let group = index.map(|index| self.open.swap_remove(index));
-        group.map_or(Vec::new(), |group| group.seats)
+    /// Takes out the one that has waited for longest.
+    fn oldest(&mut self) -> Option<Group> {
+        let oldest = self.open.iter().map(|group| group.number).min()?;
+        self.take(|group| group.number == oldest)
     }
 }
 
 impl Group {
+    fn fits(&self, member: &Member) -> bool {
+        let first = self.seats.first();
+        first.is_some_and(|seat| seat.member.fits(member))
+    }
+
+    fn has_room(&self, member: &Member, rows: u64, bytes: Bytes) -> bool {
+        self.rows.saturating_add(member.rows) <= rows
+            && self.bytes.saturating_add(member.bytes()) <= bytes.0
+    }
+
     fn push(&mut self, seat: Seat) {
         self.rows = self.rows.saturating_add(seat.member.rows);
         self.bytes = self.bytes.saturating_add(seat.member.bytes());
@@ -191,11 +250,11 @@ impl Member {
 async fn run(mut seats: Vec<Seat>) {
     seats.retain(|seat| !seat.answer.is_closed());
     if seats.len() < 2 {
-        return each(seats);
+        return each(seats).await;
     }
     let stacked = stack(seats.iter().map(|seat| &*seat.member.inputs));
     let (Some(stacked), Some(first)) = (stacked, seats.first()) else {
-        return each(seats);
+        return each(seats).await;
     };
     let outputs = first.member.outputs.clone();
     let deadlines = seats.iter().map(|seat| seat.member.deadline);
@@ -218,15 +277,14 @@ async fn run(mut seats: Vec<Seat>) {
                 seat.send(share);
             }
         }
-        None => each(seats),
+        None => each(seats).await,
     }
 }
 
 /// Runs the model for each by itself.
-fn each(seats: Vec<Seat>) {
-    for seat in seats {
-        tokio::spawn(seat.run_alone());
-    }
+async fn each(seats: Vec<Seat>) {
+    let mut runs: JoinSet<()> = seats.into_iter().map(Seat::run_alone).collect();
+    while runs.join_next().await.is_some() {}
 }
 
 /// Ends when nobody waits for an answer any more.

@@ -204,7 +204,7 @@ impl Deployer {
         let function = self.link(&code, Arc::clone(&graphs), tenant.clone(), limits.clone())?;
         let signature = function.signature().await.outcome;
         let signature = signature.map_err(|fault| refuse(&fault))?;
-        let batcher = batcher(&signature, &limits)?;
+        let batcher = batcher(&signature, &limits, self.sandbox.threads())?;
         let loaded = Loaded {
             function,
             memory: None,
@@ -252,10 +252,14 @@ fn check(name: &str, image: Bytes, limits: &Limits) -> Result<(), DeployError> {
 }
 
 /// What puts requests together, which must be possible if it is wanted.
-fn batcher(signature: &Signature, limits: &Limits) -> Result<Option<Arc<Batcher>>, DeployError> {
+fn batcher(
+    signature: &Signature,
+    limits: &Limits,
+    threads: usize,
+) -> Result<Option<Arc<Batcher>>, DeployError> {
     match limits.batch {
         None => Ok(None),
-        Some(rules) if signature.has_rows() => Ok(Some(Batcher::new(rules, limits))),
+        Some(rules) if signature.has_rows() => Ok(Some(Batcher::new(rules, limits, threads))),
         Some(_) => Err(DeployError::Batch),
     }
 }

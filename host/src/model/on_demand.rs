@@ -133,7 +133,11 @@ impl Loader {
             limits: limits.clone(),
             tenant: tenant.clone(),
             gate: Gate::new(&limits),
-            batcher: batcher(&glance.metadata.signature, &limits)?,
+            batcher: batcher(
+                &glance.metadata.signature,
+                &limits,
+                self.deployer.sandbox.threads(),
+            )?,
             graphs: Arc::default(),
             source: Source::OnDemand(Arc::new(OnDemand {
                 name: name.to_owned(),

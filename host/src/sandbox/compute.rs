@@ -21,6 +21,7 @@ use rustix::process::nice;
 use tokio::runtime::Handle;
 
 use super::meter::Meter;
+use super::ticker::Guests;
 
 /// Whose compute a job uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,10 +70,10 @@ pub(super) struct Pool {
     pub(super) nice: i32,
 }
 
-#[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
+    guests: Arc<Guests>,
 }
 
 #[derive(Default)]
@@ -82,6 +83,8 @@ struct Queue {
     floor: u64,
     /// Threads of another generation end after their slice.
     generation: usize,
+    /// Threads that wait for a job. To wake nobody is a system call, too.
+    idle: usize,
 }
 
 /// A tenant with jobs.
@@ -93,10 +96,15 @@ struct Turn {
 }
 
 impl Compute {
-    /// Starts the threads.
-    pub(super) fn start(pool: Pool) -> io::Result<Self> {
+    /// Starts the threads. Tickers know from `guests` when they work.
+    pub(super) fn start(pool: Pool, guests: &Arc<Guests>) -> io::Result<Self> {
+        let shared = Shared {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            guests: Arc::clone(guests),
+        };
         let compute = Self {
-            shared: Arc::default(),
+            shared: Arc::new(shared),
             pool,
         };
         compute.restart(None)?;
@@ -130,6 +138,11 @@ impl Compute {
         queue.generation += 1;
         self.shared.work.notify_all();
         queue.generation
+    }
+
+    /// How many there are.
+    pub(super) fn threads(&self) -> usize {
+        self.pool.threads
     }
 
     /// Queues a job.
@@ -172,11 +185,12 @@ impl Shared {
             waker.run();
             let as_waker = Waker::from(Arc::clone(&waker));
             let mut context = Context::from_waker(&as_waker);
-            let (poll, spent) = meter.slice(|| {
+            let slice = || {
                 // A panic is our bug; it must not cost the thread. The job's caller sees its
                 // channel closed.
                 catch_unwind(AssertUnwindSafe(|| job.future.as_mut().poll(&mut context)))
-            });
+            };
+            let (poll, spent) = self.guests.run(|| meter.slice(slice));
             let tenant = job.tenant.clone();
             // A finished job is dropped before the lock is taken: that frees its memory.
             let unfinished = matches!(poll, Ok(Poll::Pending)).then_some(job);
@@ -187,8 +201,13 @@ impl Shared {
     }
 
     fn queue(&self, job: Job) {
-        self.lock().push(job);
-        self.work.notify_one();
+        let mut queue = self.lock();
+        queue.push(job);
+        let is_awaited = queue.idle > 0;
+        drop(queue);
+        if is_awaited {
+            self.work.notify_one();
+        }
     }
 
     fn next(&self, generation: usize) -> Option<Job> {
@@ -200,10 +219,12 @@ impl Shared {
             if let Some(job) = queue.pop() {
                 return Some(job);
             }
+            queue.idle += 1;
             queue = self
                 .work
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
         }
     }
 

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use compute::{Compute, Pool};
 use engine::{Allocation, Metering};
-use ticker::Ticker;
+use ticker::{Guests, Ticker};
 use tokio::runtime::Handle;
 use wasmtime::Engine;
 
@@ -45,6 +45,8 @@ pub struct Sandbox {
     compute: Compute,
     /// For the operators of graphs: nobody can interrupt one, so it must not keep a guest waiting.
     native: Arc<Compute>,
+    /// Whether guests run.
+    guests: Arc<Guests>,
     tickers: Mutex<Vec<Ticker>>,
 }
 
@@ -67,7 +69,11 @@ impl Sandbox {
 
     fn with(allocation: Allocation, compute_threads: usize) -> Result<Arc<Self>, SandboxError> {
         let epochs = new_engine(Metering::Epochs, allocation)?;
-        let tickers = Mutex::new(vec![Ticker::start(&epochs)?]);
+        let guests = Arc::new(match compute_threads {
+            0 => Guests::anywhere(),
+            _ => Guests::none(),
+        });
+        let tickers = Mutex::new(vec![Ticker::start(&epochs, &guests)?]);
         let pool = |name, nice| Pool {
             name,
             threads: compute_threads,
@@ -77,8 +83,12 @@ impl Sandbox {
             epochs,
             fuel: OnceLock::new(),
             allocation,
-            compute: Compute::start(pool("compute", limits::COMPUTE_NICE))?,
-            native: Arc::new(Compute::start(pool("native", limits::NATIVE_NICE))?),
+            compute: Compute::start(pool("compute", limits::COMPUTE_NICE), &guests)?,
+            native: Arc::new(Compute::start(
+                pool("native", limits::NATIVE_NICE),
+                &guests,
+            )?),
+            guests,
             tickers,
         }))
     }
@@ -97,7 +107,7 @@ impl Sandbox {
             return Ok(engine);
         }
         let engine = new_engine(metering, self.allocation)?;
-        tickers.push(Ticker::start(&engine)?);
+        tickers.push(Ticker::start(&engine, &self.guests)?);
         Ok(self.fuel.get_or_init(|| engine))
     }
 
@@ -112,9 +122,14 @@ impl Sandbox {
         let mut tickers = self.tickers.lock().unwrap_or_else(PoisonError::into_inner);
         *tickers = self
             .engines()
-            .map(Ticker::start)
+            .map(|engine| Ticker::start(engine, &self.guests))
             .collect::<io::Result<_>>()?;
         Ok(())
+    }
+
+    /// How many threads run guests.
+    pub fn threads(&self) -> usize {
+        self.compute.threads()
     }
 
     /// What guests hold now.

@@ -99,10 +99,13 @@ impl Inference {
         self.shorten(&parameters)?;
         let rows = self.model.signature.rows(&inputs);
         self.record.rows(rows.unwrap_or(1), rows.or(Some(1)));
-        let answer = match self.batcher(rows) {
+        let batcher = self.batcher(rows);
+        let turn = batcher.as_ref().and_then(Batcher::turn);
+        let answer = match batcher.filter(|_| turn.is_none()) {
             Some(batcher) => self.join(&batcher, inputs, outputs, permit).await?,
             None => self.call(Call::Infer(inputs, outputs), permit).await?,
         };
+        drop(turn);
         match answer {
             Answer::Tensors(outputs) => self.response(id, outputs),
             _ => Err(RequestError::INTERNAL),
@@ -158,9 +161,7 @@ impl Inference {
     /// What puts a request of so many rows together with others, if anything does.
     fn batcher(&self, rows: Option<u64>) -> Option<Arc<Batcher>> {
         let batcher = self.model.batcher.as_ref()?;
-        batcher
-            .takes(rows?, &self.model.gate)
-            .then(|| Arc::clone(batcher))
+        batcher.takes(rows?).then(|| Arc::clone(batcher))
     }
 
     /// The same as [`call`](Self::call), together with others.
@@ -183,7 +184,7 @@ impl Inference {
         };
         // What was used until the deadline is known a moment later.
         let until = self.deadline + limits::BATCH_GRACE;
-        let share = timeout_at(until.into(), batcher.join(member, &self.model.gate));
+        let share = timeout_at(until.into(), batcher.join(member));
         let share = share.await.map_err(|_| RequestError::Timeout)?;
         let share = share.map_err(|_| RequestError::INTERNAL)?;
         self.record.rows(rows, share.execution);
