@@ -1,0 +1,89 @@
+//! What is made of sums before they are stored.
+
+use super::dot::COLUMNS;
+
+/// What is made of sums.
+pub trait Finish {
+    /// A value.
+    type Output: Copy + Default;
+
+    /// The values for sums of a row.
+    fn finish(&self, row: usize, sums: [i32; COLUMNS]) -> [Self::Output; COLUMNS];
+}
+
+/// Of values for each row that of one, or nothing where there are none.
+fn of<N: Copy + Default>(rows: &[N], row: usize) -> N {
+    rows.get(row).copied().unwrap_or_default()
+}
+
+/// The sums themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Summed<'a> {
+    /// What is added to each row; empty for nothing.
+    pub bias: &'a [i32],
+}
+
+impl Finish for Summed<'_> {
+    type Output = i32;
+
+    #[inline(always)]
+    fn finish(&self, row: usize, sums: [i32; COLUMNS]) -> [i32; COLUMNS] {
+        let bias = of(self.bias, row);
+        sums.map(|sum| sum.wrapping_add(bias))
+    }
+}
+
+/// Integers of eight bits: `round((sum + bias) * scale) + zero`, within what the datatype has. Ties
+/// are rounded to even numbers, and the product is one of 32 bits, as in ONNX Runtime.
+#[derive(Clone, Copy, Debug)]
+pub struct Requantized<'a, N> {
+    /// What is added to each row; empty for nothing.
+    pub bias: &'a [i32],
+    /// What each row is multiplied with.
+    pub scales: &'a [f32],
+    /// The integer that stands for zero.
+    pub zero: N,
+}
+
+macro_rules! requantized {
+    ($($integer:ident)*) => {
+        $(impl Finish for Requantized<'_, $integer> {
+            type Output = $integer;
+
+            #[inline(always)]
+            fn finish(&self, row: usize, sums: [i32; COLUMNS]) -> [$integer; COLUMNS] {
+                let (bias, scale) = (of(self.bias, row), of(self.scales, row));
+                let zero = i32::from(self.zero);
+                let [least, most] = [$integer::MIN, $integer::MAX].map(|end| (i32::from(end) - zero) as f32);
+                sums.map(|sum| {
+                    let value = sum.wrapping_add(bias) as f32 * scale;
+                    // Vectors have these comparisons, and not those of `f32::clamp`.
+                    let value = if value < least { least } else { value };
+                    let value = if most < value { most } else { value };
+                    (value.round_ties_even() as i32 + zero) as $integer
+                })
+            }
+        })*
+    };
+}
+
+requantized!(i8 u8);
+
+/// Numbers with a point: `sum * scale + bias`.
+#[derive(Clone, Copy, Debug)]
+pub struct Scaled<'a> {
+    /// What each row is multiplied with.
+    pub scales: &'a [f32],
+    /// What is added to each row; empty for nothing.
+    pub bias: &'a [f32],
+}
+
+impl Finish for Scaled<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn finish(&self, row: usize, sums: [i32; COLUMNS]) -> [f32; COLUMNS] {
+        let (scale, bias) = (of(self.scales, row), of(self.bias, row));
+        sums.map(|sum| sum as f32 * scale + bias)
+    }
+}
