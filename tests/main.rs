@@ -40,6 +40,7 @@ mod numbers;
 mod on_demand;
 mod outbound;
 mod pack;
+mod quantized;
 mod refusals;
 mod repository;
 mod schema;
