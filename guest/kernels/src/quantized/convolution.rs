@@ -1,7 +1,7 @@
 //! Convolutions as products, whose columns are gathered eight pixels at a time.
 
 use super::Quantized;
-use super::dot::{COLUMNS, ROWS};
+use super::dot::{COLUMNS, add_products};
 use super::finish::Finish;
 use super::gather::{BEYOND, Panel};
 use super::weights::{Shape, Weights};
@@ -41,26 +41,53 @@ impl Weights<'_> {
         let images = with_border(geometry, image);
         let places = pairs_of_places(geometry, channels);
         let mut columns = vec![[[0; 2]; COLUMNS]; self.shape.pairs()];
-        for group in 0..groups {
-            let image = group * channels * geometry.padded_pixels();
-            let Some(image) = images.get(image..) else {
-                break;
-            };
-            for pixel in (0..pixels).step_by(COLUMNS) {
-                let panel = Panel::at(geometry, pixel);
+        let size = channels * geometry.padded_pixels();
+        for pixel in (0..pixels).step_by(COLUMNS) {
+            let panel = Panel::at(geometry, pixel);
+            for group in 0..groups {
+                let Some(image) = images.get(group * size..) else {
+                    break;
+                };
+                let mut store = |row: usize, values: &[F::Output; COLUMNS]| {
+                    let channel = output.get_mut(row * pixels + pixel..(row + 1) * pixels);
+                    store(values, channel.unwrap_or_default());
+                };
+                if rows == 1 {
+                    let sums = self.row(group, &panel, image, &places);
+                    store(group, &finish.finish(group, sums));
+                    continue;
+                }
                 if panel.gather(image, &places, &mut columns).is_none() {
                     break;
                 }
+                let end = (group + 1) * rows;
                 self.multiply(group, &columns, finish, |row, tile| {
-                    let rows = ROWS.min((group + 1) * rows - row);
-                    let channels = output.chunks_exact_mut(pixels).skip(row).take(rows);
-                    for (channel, values) in channels.zip(tile) {
-                        store(&values, channel.get_mut(pixel..).unwrap_or_default());
-                    }
+                    (row..end)
+                        .zip(&tile)
+                        .for_each(|(row, values)| store(row, values));
                 });
             }
         }
         Ok(())
+    }
+
+    /// The sums of a group that has one row.
+    fn row(
+        &self,
+        group: usize,
+        panel: &Panel,
+        image: &[i16],
+        places: &[[usize; 2]],
+    ) -> [i32; COLUMNS] {
+        let zero = self.zeros.get(group).copied().unwrap_or_default();
+        let mut sums = [0; COLUMNS];
+        for ([row, ..], places) in self.rows(group).iter().zip(places) {
+            if let Some(columns) = panel.pairs(image, *places) {
+                let row = row.map(|weight| i16::from(weight).wrapping_sub(zero as i16));
+                add_products(&mut sums, row, &columns);
+            }
+        }
+        sums
     }
 }
 

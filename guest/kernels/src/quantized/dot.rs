@@ -57,6 +57,36 @@ pub(crate) fn dot(rows: &[RowPairs], columns: &[ColumnPairs]) -> Sums {
     sums
 }
 
+/// Adds the products of a pair of one row.
+#[cfg(target_family = "wasm")]
+#[inline(always)]
+pub(crate) fn add_products(sums: &mut [i32; COLUMNS], row: [i16; 2], columns: &ColumnPairs) {
+    use std::arch::wasm32::{i32x4_add, i32x4_dot_i16x8, i32x4_splat, v128_load, v128_store};
+
+    let [low, high] = row.map(|number| i32::from(number.cast_unsigned()));
+    let row = i32x4_splat(high << 16 | low);
+    let (sums, columns) = ((&raw mut *sums).cast(), (&raw const *columns).cast());
+    for half in 0..2 {
+        // SAFETY: sums and columns are two vectors each.
+        unsafe {
+            let products = i32x4_dot_i16x8(v128_load(columns.add(half)), row);
+            let sum = sums.add(half);
+            v128_store(sum, i32x4_add(v128_load(sum), products));
+        }
+    }
+}
+
+/// Adds the products of a pair of one row.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn add_products(sums: &mut [i32; COLUMNS], row: [i16; 2], columns: &ColumnPairs) {
+    for (sum, column) in sums.iter_mut().zip(columns) {
+        let products = row.iter().zip(column);
+        *sum += products
+            .map(|(a, b)| i32::from(*a) * i32::from(*b))
+            .sum::<i32>();
+    }
+}
+
 /// The sums of the columns themselves.
 pub(crate) fn sums_of(columns: &[ColumnPairs]) -> [i32; COLUMNS] {
     let mut sums = [0; COLUMNS];

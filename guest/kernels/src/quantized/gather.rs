@@ -36,21 +36,33 @@ impl Panel {
         columns: &mut [ColumnPairs],
     ) -> Option<()> {
         for (places, columns) in places.iter().zip(columns) {
-            match self {
-                Self::Adjacent(first) => {
-                    let [a, b] = places.map(|place| some(image, first + place));
-                    *columns = paired(a?, b?);
-                }
-                Self::Halves(halves) => {
-                    let (fours, _) = columns.as_chunks_mut::<LANES>();
-                    for (four, columns) in halves.iter().zip(fours) {
-                        let [a, b] = places.map(|place| four.numbers(image, place));
-                        *columns = paired(a?, b?);
-                    }
-                }
-            }
+            *columns = self.pairs(image, *places)?;
         }
         Some(())
+    }
+
+    /// What the windows see at a pair of places.
+    #[inline(always)]
+    pub(super) fn pairs(&self, image: &[i16], places: [usize; 2]) -> Option<ColumnPairs> {
+        let [a, b] = places.map(|place| self.numbers(image, place));
+        let mut pairs = [[0; 2]; COLUMNS];
+        for (pair, (a, b)) in pairs.iter_mut().zip(a?.into_iter().zip(b?)) {
+            *pair = [a, b];
+        }
+        Some(pairs)
+    }
+
+    /// What the windows see at a place.
+    #[inline(always)]
+    fn numbers(&self, image: &[i16], place: usize) -> Option<[i16; COLUMNS]> {
+        match self {
+            Self::Adjacent(first) => some(image, first + place),
+            Self::Halves([low, high]) => {
+                let [a, b, c, d] = low.numbers(image, place)?;
+                let [e, f, g, h] = high.numbers(image, place)?;
+                Some([a, b, c, d, e, f, g, h])
+            }
+        }
     }
 }
 
@@ -76,15 +88,6 @@ impl Four {
 #[inline(always)]
 fn some<const COUNT: usize>(image: &[i16], first: usize) -> Option<[i16; COUNT]> {
     image.get(first..)?.first_chunk().copied()
-}
-
-#[inline(always)]
-fn paired<const COUNT: usize>(a: [i16; COUNT], b: [i16; COUNT]) -> [[i16; 2]; COUNT] {
-    let mut pairs = [[0; 2]; COUNT];
-    for (pair, (a, b)) in pairs.iter_mut().zip(a.into_iter().zip(b)) {
-        *pair = [a, b];
-    }
-    pairs
 }
 
 /// Rows of a matrix as columns, each of so many numbers. An odd one is paired with zero.

@@ -72,6 +72,15 @@ impl Weights<'_> {
         }
     }
 
+    /// The pairs of four rows of a group, then those of the next four.
+    pub(super) fn rows(&self, group: usize) -> &[RowPairs] {
+        let each = self.shape.tiles() * self.shape.pairs();
+        let (pairs, _) = self.packed.as_chunks::<2>();
+        let (rows, _) = pairs.as_chunks::<ROWS>();
+        rows.get(group * each..(group + 1) * each)
+            .unwrap_or_default()
+    }
+
     /// The rows of a group times eight columns: for each four rows the number of the first one among
     /// those of all groups, and what is made of their sums.
     pub(super) fn multiply<F: Finish>(
@@ -81,17 +90,12 @@ impl Weights<'_> {
         finish: &F,
         mut store: impl FnMut(usize, [[F::Output; COLUMNS]; ROWS]),
     ) {
-        let (tiles, pairs) = (self.shape.tiles(), self.shape.pairs());
-        let (rows, _) = self.packed.as_chunks::<2>();
-        let (rows, _) = rows.as_chunks::<ROWS>();
-        let Some(rows) = rows.get(group * tiles * pairs..(group + 1) * tiles * pairs) else {
-            return;
-        };
         let of_columns = match self.zeros {
             [] => None,
             _ => Some(sums_of(columns)),
         };
-        for (tile, rows) in rows.chunks_exact(pairs.max(1)).enumerate() {
+        let pairs = self.shape.pairs().max(1);
+        for (tile, rows) in self.rows(group).chunks_exact(pairs).enumerate() {
             let row = group * self.shape.rows + tile * ROWS;
             let mut sums = dot(rows, columns);
             if let Some(of_columns) = &of_columns {
