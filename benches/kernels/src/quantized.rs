@@ -25,7 +25,7 @@ impl Prepared {
         let rows = shape.groups * shape.rows;
         let weights: Vec<i8> = integers(rows * shape.depth).map(u8::cast_signed).collect();
         Self {
-            packed: shape.pack(&weights),
+            packed: shape.pack(&weights, &[]),
             scales: vec![1e-3; rows],
             shape,
         }

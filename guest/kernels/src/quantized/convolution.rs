@@ -1,7 +1,7 @@
 //! Convolutions as products, whose columns are gathered eight pixels at a time.
 
 use super::Quantized;
-use super::dot::{COLUMNS, add_products};
+use super::dot::{COLUMNS, ColumnPairs, add_products};
 use super::finish::Finish;
 use super::gather::{BEYOND, Panel};
 use super::weights::{Shape, Weights};
@@ -38,68 +38,100 @@ impl Weights<'_> {
         if output.is_empty() {
             return Ok(());
         }
+        let work = Work {
+            weights: self,
+            finish,
+            pixels,
+            places: pairs_of_places(geometry, channels),
+        };
         let images = with_border(geometry, image);
-        let places = pairs_of_places(geometry, channels);
-        let mut columns = vec![[[0; 2]; COLUMNS]; self.shape.pairs()];
         let size = channels * geometry.padded_pixels();
+        let mut columns = vec![[[0; 2]; COLUMNS]; self.shape.pairs()];
         for pixel in (0..pixels).step_by(COLUMNS) {
             let panel = Panel::at(geometry, pixel);
+            let at = (&panel, pixel);
             for group in 0..groups {
-                let Some(image) = images.get(group * size..) else {
-                    break;
-                };
-                let mut store = |row: usize, values: &[F::Output; COLUMNS]| {
-                    let channel = output.get_mut(row * pixels + pixel..(row + 1) * pixels);
-                    store(values, channel.unwrap_or_default());
-                };
-                if rows == 1 {
-                    let sums = self.row(group, &panel, image, &places);
-                    store(group, &finish.finish(group, sums));
-                    continue;
+                let image = images.get(group * size..).unwrap_or_default();
+                match rows {
+                    1 => work.row(group, at, image, output),
+                    _ => work.rows(group, at, image, &mut columns, output),
                 }
-                if panel.gather(image, &places, &mut columns).is_none() {
-                    break;
-                }
-                let end = (group + 1) * rows;
-                self.multiply(group, &columns, finish, |row, tile| {
-                    (row..end)
-                        .zip(&tile)
-                        .for_each(|(row, values)| store(row, values));
-                });
             }
         }
         Ok(())
     }
+}
 
-    /// The sums of a group that has one row.
+/// A convolution whose sizes have been checked.
+struct Work<'a, F> {
+    weights: &'a Weights<'a>,
+    finish: &'a F,
+    /// Pixels of the output.
+    pixels: usize,
+    places: Vec<[usize; 2]>,
+}
+
+impl<F: Finish> Work<'_, F> {
+    /// The rows of a group for the eight pixels of a panel.
+    fn rows(
+        &self,
+        group: usize,
+        (panel, pixel): (&Panel, usize),
+        image: &[i16],
+        columns: &mut [ColumnPairs],
+        output: &mut [F::Output],
+    ) {
+        if panel.gather(image, &self.places, columns).is_none() {
+            return;
+        }
+        let end = (group + 1) * self.weights.shape.rows;
+        self.weights
+            .multiply(group, columns, self.finish, |row, tile| {
+                for (row, values) in (row..end).zip(&tile) {
+                    self.store(row, pixel, values, output);
+                }
+            });
+    }
+
+    /// The same for a group of one row, which nothing is gathered for.
     fn row(
         &self,
         group: usize,
-        panel: &Panel,
+        (panel, pixel): (&Panel, usize),
         image: &[i16],
-        places: &[[usize; 2]],
-    ) -> [i32; COLUMNS] {
-        let zero = self.zeros.get(group).copied().unwrap_or_default();
+        output: &mut [F::Output],
+    ) {
+        let zero = self.weights.zeros.get(group).copied().unwrap_or_default() as i16;
         let mut sums = [0; COLUMNS];
-        for ([row, ..], places) in self.rows(group).iter().zip(places) {
-            if let Some(columns) = panel.pairs(image, *places) {
-                let row = row.map(|weight| i16::from(weight).wrapping_sub(zero as i16));
-                add_products(&mut sums, row, &columns);
-            }
+        for ([row, ..], places) in self.weights.rows(group).iter().zip(&self.places) {
+            let Some(columns) = panel.pairs(image, *places) else {
+                return;
+            };
+            let row = row.map(|weight| i16::from(weight).wrapping_sub(zero));
+            add_products(&mut sums, row, &columns);
         }
-        sums
+        let values = self.finish.finish(group, sums);
+        self.store(group, pixel, &values, output);
     }
-}
 
-/// As many as there is room for.
-#[inline(always)]
-fn store<T: Copy>(values: &[T; COLUMNS], to: &mut [T]) {
-    match to.first_chunk_mut() {
-        Some(whole) => *whole = *values,
-        None => to
-            .iter_mut()
-            .zip(values)
-            .for_each(|(to, value)| *to = *value),
+    /// Stores as many values as there are pixels left.
+    #[inline(always)]
+    fn store(
+        &self,
+        row: usize,
+        pixel: usize,
+        values: &[F::Output; COLUMNS],
+        output: &mut [F::Output],
+    ) {
+        let channel = output.get_mut(row * self.pixels + pixel..(row + 1) * self.pixels);
+        let to = channel.unwrap_or_default();
+        match to.first_chunk_mut() {
+            Some(whole) => *whole = *values,
+            None => to
+                .iter_mut()
+                .zip(values)
+                .for_each(|(to, value)| *to = *value),
+        }
     }
 }
 
@@ -115,7 +147,7 @@ fn with_border<N: Copy + Into<i16>>(geometry: &Geometry, image: Quantized<'_, N>
 }
 
 /// How far the numbers of a column are from the first, two at a time. An odd one is its own
-/// neighbour, whose weight is zero.
+/// neighbour, for which no row has a weight.
 fn pairs_of_places(geometry: &Geometry, channels: usize) -> Vec<[usize; 2]> {
     let window: Vec<usize> = geometry.places().collect();
     let channels = (0..channels).map(|channel| channel * geometry.padded_pixels());

@@ -31,18 +31,27 @@ impl Shape {
         self.groups * self.tiles() * self.pairs() * size_of::<RowPairs>()
     }
 
-    /// Packs weights, which are row by row: for each four rows pairs of numbers. What is missing is
-    /// zero.
-    pub fn pack(&self, weights: &[i8]) -> Vec<i8> {
+    /// Packs weights, which are row by row: for each four rows pairs of numbers. An odd one is paired
+    /// with what stands for zero in its row; `zeros` is empty where that is 0.
+    pub fn pack(&self, weights: &[i8], zeros: &[i32]) -> Vec<i8> {
+        let rows: Vec<_> = weights.chunks_exact(self.depth.max(1)).collect();
+        let number = |row: usize, step: usize| {
+            let zero = zeros.get(row).copied().unwrap_or_default() as i8;
+            let number = rows.get(row).map(|row| row.get(step));
+            number.map_or(0, |number| number.copied().unwrap_or(zero))
+        };
         let mut packed = Vec::with_capacity(self.packed_len());
-        for group in weights.chunks_exact((self.rows * self.depth).max(1)) {
-            let rows: Vec<_> = group.chunks_exact(self.depth.max(1)).collect();
-            for rows in rows.chunks(ROWS) {
+        for group in 0..self.groups {
+            let (first, last) = (group * self.rows, (group + 1) * self.rows);
+            for tile in (first..last).step_by(ROWS) {
                 for pair in 0..self.pairs() {
-                    let steps = |row: usize| [2 * pair, 2 * pair + 1].map(|step| (row, step));
-                    let number = |(row, step): (usize, usize)| rows.get(row)?.get(step).copied();
-                    let numbers = (0..ROWS).flat_map(steps).map(number);
-                    packed.extend(numbers.map(Option::unwrap_or_default));
+                    for row in tile..tile + ROWS {
+                        // Behind the last row lies another group.
+                        let pair = [2 * pair, 2 * pair + 1];
+                        packed.extend(
+                            pair.map(|step| if row < last { number(row, step) } else { 0 }),
+                        );
+                    }
                 }
             }
         }

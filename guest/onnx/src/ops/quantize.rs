@@ -221,8 +221,8 @@ fn extent(numbers: &[f32]) -> (f32, f32) {
         .for_each(|(last, rest)| *last = *rest);
     for eight in eights.iter().chain([&last]) {
         for ((least, most), number) in least.iter_mut().zip(&mut most).zip(eight) {
-            *least = if number < least { *number } else { *least };
-            *most = if most < number { *number } else { *most };
+            *least = if *number < *least { *number } else { *least };
+            *most = if *most < *number { *number } else { *most };
         }
     }
     (

@@ -4,9 +4,9 @@ use glovebox_kernels::{FinishSums, Geometry, Quantized, Shape, Weights, WrongSiz
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, PoolSpec};
 
+use super::Adopted;
 use super::finished::{Finished, Sums};
 use super::parameters::Parameters;
-use super::{Adopted, pack};
 use crate::graph::spec::{Images, is_of_images};
 
 /// A convolution of integers with constant weights.
@@ -37,11 +37,11 @@ impl QuantizedConvolution {
             depth: channels * spec.kernel_shape.iter().product::<usize>(),
         };
         Ok(Some(Adopted {
-            weights: pack(&shape, &parameters.weights),
+            weights: parameters.packed(&shape, &parameters.weights),
             op: Box::new(Self {
                 spec: spec.clone(),
                 shape,
-                zeros: parameters.zeros,
+                zeros: tensor1(&parameters.zeros).into_arc_tensor(),
                 finished: parameters.finished,
             }),
         }))

@@ -69,39 +69,37 @@ impl Finished {
     ) -> TractResult<Tensor> {
         match self {
             Self::Summed { bias } => {
-                let bias = values(bias)?;
-                written(shape, sums, &Summed { bias: &bias })
+                let bias = &values::<i32>(bias)?;
+                written(shape, sums, &Summed { bias })
             }
             Self::Requantized {
                 bias,
                 scales,
                 zero,
-                to: DatumType::I8,
+                to,
             } => {
-                let (bias, scales, zero) = (&values(bias)?, &values(scales)?, *zero as i8);
-                written(shape, sums, &Requantized { bias, scales, zero })
-            }
-            Self::Requantized {
-                bias, scales, zero, ..
-            } => {
-                let (bias, scales, zero) = (&values(bias)?, &values(scales)?, *zero as u8);
+                let (bias, scales) = (&values::<i32>(bias)?, &values::<f32>(scales)?);
+                if *to == DatumType::I8 {
+                    let zero = *zero as i8;
+                    return written(shape, sums, &Requantized { bias, scales, zero });
+                }
+                let zero = *zero as u8;
                 written(shape, sums, &Requantized { bias, scales, zero })
             }
             Self::Scaled { bias, .. } => {
-                let scales = scale.map_or(Ok(vec![1.0]), |scale| values(scale))?;
-                let scales = match scales.as_slice() {
-                    [all] => &vec![*all; rows],
-                    _ => &scales,
+                let mut scales = match scale {
+                    Some(scale) => values::<f32>(scale)?,
+                    None => vec![1.0],
                 };
-                let bias = bias.as_ref().map_or(Ok(Vec::new()), |bias| values(bias))?;
-                written(
-                    shape,
-                    sums,
-                    &Scaled {
-                        scales,
-                        bias: &bias,
-                    },
-                )
+                if let [all] = scales.as_slice() {
+                    scales = vec![*all; rows];
+                }
+                let bias = match bias {
+                    Some(bias) => values::<f32>(bias)?,
+                    None => Vec::new(),
+                };
+                let (scales, bias) = (&scales, &bias);
+                written(shape, sums, &Scaled { scales, bias })
             }
         }
     }

@@ -7,7 +7,6 @@ mod finished;
 mod parameters;
 mod product;
 
-use glovebox_kernels::Shape;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::Conv;
 use tract_onnx::tract_core::ops::einsum::EinSum;
@@ -46,9 +45,4 @@ pub(super) fn adopted(
         patch.shunt_outside(model, node.id.into(), output)?;
     }
     Ok(Some(patch))
-}
-
-/// Packs the rows of weights, a constant.
-fn pack(shape: &Shape, rows: &[i8]) -> Arc<Tensor> {
-    tensor1(&shape.pack(rows)).into_arc_tensor()
 }

@@ -1,5 +1,6 @@
 //! The constants among the inputs of tract's quantised operators.
 
+use glovebox_kernels::Shape;
 use tract_onnx::tract_core::internal::*;
 
 use super::finished::Finished;
@@ -9,7 +10,7 @@ pub(super) struct Parameters {
     /// As they lie in the constant; those without a sign moved by 128.
     pub(super) weights: Vec<i8>,
     /// What stands for zero among them, for each row; nothing where all are 0.
-    pub(super) zeros: Arc<Tensor>,
+    pub(super) zeros: Vec<i32>,
     pub(super) finished: Finished,
 }
 
@@ -66,9 +67,14 @@ impl Parameters {
         };
         Ok(Some(Self {
             weights,
-            zeros: tensor1(&zeros).into_arc_tensor(),
+            zeros,
             finished,
         }))
+    }
+
+    /// Weights that are row by row, packed.
+    pub(super) fn packed(&self, shape: &Shape, rows: &[i8]) -> Arc<Tensor> {
+        tensor1(&shape.pack(rows, &self.zeros)).into_arc_tensor()
     }
 }
 

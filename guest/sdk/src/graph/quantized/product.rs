@@ -7,9 +7,9 @@ use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math::{Add, Mul};
 
+use super::Adopted;
 use super::finished::{Finished, Sums};
 use super::parameters::Parameters;
-use super::{Adopted, pack};
 
 /// Rows of integers times constant weights; a row of these gives a column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,10 +41,10 @@ impl QuantizedProduct {
         let columns = |row: usize| parameters.weights.iter().skip(row).step_by(rows).copied();
         let turned: Vec<i8> = (0..rows).flat_map(columns).collect();
         Ok(Some(Adopted {
-            weights: pack(&shape, &turned),
+            weights: parameters.packed(&shape, &turned),
             op: Box::new(Self {
                 shape,
-                zeros: parameters.zeros,
+                zeros: tensor1(&parameters.zeros).into_arc_tensor(),
                 finished: parameters.finished,
             }),
         }))
@@ -147,7 +147,7 @@ fn is_product(product: &EinSum, rank: usize) -> bool {
     if rank < 2 || axes.rank(InOut::In(1)) != rank || axes.rank(InOut::Out(0)) != rank {
         return false;
     }
-    let places = |slot, at| {
+    let places = |slot: InOut, at: usize| {
         let axis = axes.axis((slot, at)).ok()?;
         let [first, second] = [0, 1].map(|input| axis.inputs.get(input).map(|at| &**at));
         Some((
