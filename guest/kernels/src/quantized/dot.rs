@@ -93,7 +93,7 @@ pub(crate) fn sums_of(columns: &[ColumnPairs]) -> [i32; COLUMNS] {
     let mut sums = [0; COLUMNS];
     for columns in columns {
         for ([a, b], sum) in columns.iter().zip(&mut sums) {
-            *sum += i32::from(*a) + i32::from(*b);
+            *sum = sum.wrapping_add(i32::from(*a).wrapping_add((*b).into()));
         }
     }
     sums

@@ -45,6 +45,51 @@ pub struct Requantized<'a, N> {
     pub zero: N,
 }
 
+/// `round((sum + bias) * scale)` between two ends.
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "reads arrays as vectors")]
+#[inline(always)]
+fn rounded(
+    sums: [i32; COLUMNS],
+    (bias, scale): (i32, f32),
+    [least, most]: [f32; 2],
+) -> [i32; COLUMNS] {
+    use std::arch::wasm32::{
+        f32x4_convert_i32x4, f32x4_mul, f32x4_nearest, f32x4_pmax, f32x4_pmin, f32x4_splat,
+        i32x4_add, i32x4_splat, i32x4_trunc_sat_f32x4, v128, v128_load, v128_store,
+    };
+
+    let mut rounded = [0; COLUMNS];
+    let (from, to) = (
+        (&raw const sums).cast::<v128>(),
+        (&raw mut rounded).cast::<v128>(),
+    );
+    for half in 0..2 {
+        // SAFETY: the arrays are two vectors each.
+        unsafe {
+            let sum = i32x4_add(v128_load(from.add(half)), i32x4_splat(bias));
+            let value = f32x4_mul(f32x4_convert_i32x4(sum), f32x4_splat(scale));
+            let value = f32x4_pmin(f32x4_pmax(value, f32x4_splat(least)), f32x4_splat(most));
+            let value = i32x4_trunc_sat_f32x4(f32x4_nearest(value));
+            v128_store(to.add(half), value);
+        }
+    }
+    rounded
+}
+
+/// `round((sum + bias) * scale)` between two ends.
+#[cfg(not(target_family = "wasm"))]
+fn rounded(
+    sums: [i32; COLUMNS],
+    (bias, scale): (i32, f32),
+    [least, most]: [f32; 2],
+) -> [i32; COLUMNS] {
+    sums.map(|sum| {
+        let value = sum.wrapping_add(bias) as f32 * scale;
+        value.clamp(least, most).round_ties_even() as i32
+    })
+}
+
 macro_rules! requantized {
     ($($integer:ident)*) => {
         $(impl Finish for Requantized<'_, $integer> {
@@ -54,14 +99,8 @@ macro_rules! requantized {
             fn finish(&self, row: usize, sums: [i32; COLUMNS]) -> [$integer; COLUMNS] {
                 let (bias, scale) = (of(self.bias, row), of(self.scales, row));
                 let zero = i32::from(self.zero);
-                let [least, most] = [$integer::MIN, $integer::MAX].map(|end| (i32::from(end) - zero) as f32);
-                sums.map(|sum| {
-                    let value = sum.wrapping_add(bias) as f32 * scale;
-                    // Vectors have these comparisons, and not those of `f32::clamp`.
-                    let value = if value < least { least } else { value };
-                    let value = if most < value { most } else { value };
-                    (value.round_ties_even() as i32 + zero) as $integer
-                })
+                let ends = [$integer::MIN, $integer::MAX].map(|end| (i32::from(end) - zero) as f32);
+                rounded(sums, (bias, scale), ends).map(|value| value.wrapping_add(zero) as $integer)
             }
         })*
     };

@@ -114,7 +114,7 @@ fn written<F: FinishSums>(shape: &[usize], sums: &impl Sums, finish: &F) -> Trac
 where
     F::Output: Datum,
 {
-    let mut output = Tensor::zero::<F::Output>(shape)?;
+    let mut output = Tensor::zero_dt(F::Output::datum_type(), shape)?;
     let mut plain = output.try_as_plain_ram_mut()?;
     sums.store(finish, plain.as_slice_mut()?)?;
     Ok(output)
