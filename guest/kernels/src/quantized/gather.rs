@@ -44,12 +44,19 @@ impl Panel {
     /// What the windows see at a pair of places.
     #[inline(always)]
     pub(super) fn pairs(&self, image: &[i16], places: [usize; 2]) -> Option<ColumnPairs> {
-        let [a, b] = places.map(|place| self.numbers(image, place));
-        let mut pairs = [[0; 2]; COLUMNS];
-        for (pair, (a, b)) in pairs.iter_mut().zip(a?.into_iter().zip(b?)) {
-            *pair = [a, b];
-        }
-        Some(pairs)
+        let [first, second] = places;
+        let [a, b, c, d, e, f, g, h] = self.numbers(image, first)?;
+        let [i, j, k, l, m, n, o, p] = self.numbers(image, second)?;
+        Some([
+            [a, i],
+            [b, j],
+            [c, k],
+            [d, l],
+            [e, m],
+            [f, n],
+            [g, o],
+            [h, p],
+        ])
     }
 
     /// What the windows see at a place.

@@ -62,9 +62,9 @@ fn store<T: Copy + Default>(
 #[inline(always)]
 fn turned<T: Copy + Default>(tile: [[T; COLUMNS]; ROWS]) -> [[T; ROWS]; COLUMNS] {
     let mut turned = [[T::default(); ROWS]; COLUMNS];
-    let [a, b, c, d] = tile;
-    for ((((column, a), b), c), d) in turned.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        *column = [a, b, c, d];
+    let [a, b, c, d] = &tile;
+    for ((column, (a, b)), (c, d)) in turned.iter_mut().zip(a.iter().zip(b)).zip(c.iter().zip(d)) {
+        *column = [*a, *b, *c, *d];
     }
     turned
 }
