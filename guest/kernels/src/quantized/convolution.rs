@@ -103,11 +103,12 @@ impl<F: Finish> Work<'_, F> {
     ) {
         let zero = self.weights.zeros.get(group).copied().unwrap_or_default() as i16;
         let mut sums = [0; COLUMNS];
-        for ([row, ..], places) in self.weights.rows(group).iter().zip(&self.places) {
+        for ([[a, b], ..], places) in self.weights.rows(group).iter().zip(&self.places) {
             let Some(columns) = panel.pairs(image, *places) else {
                 return;
             };
-            let row = row.map(|weight| i16::from(weight).wrapping_sub(zero));
+            let [a, b] = [i16::from(*a), i16::from(*b)];
+            let row = [a.wrapping_sub(zero), b.wrapping_sub(zero)];
             add_products(&mut sums, row, &columns);
         }
         let values = self.finish.finish(group, sums);

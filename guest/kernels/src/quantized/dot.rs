@@ -63,8 +63,8 @@ pub(crate) fn dot(rows: &[RowPairs], columns: &[ColumnPairs]) -> Sums {
 pub(crate) fn add_products(sums: &mut [i32; COLUMNS], row: [i16; 2], columns: &ColumnPairs) {
     use std::arch::wasm32::{i32x4_add, i32x4_dot_i16x8, i32x4_splat, v128, v128_load, v128_store};
 
-    let [low, high] = row.map(|number| i32::from(number.cast_unsigned()));
-    let row = i32x4_splat(high << 16 | low);
+    let [low, high] = row;
+    let row = i32x4_splat(i32::from(high) << 16 | i32::from(low.cast_unsigned()));
     let sums = (&raw mut *sums).cast::<v128>();
     let columns = (&raw const *columns).cast::<v128>();
     for half in 0..2 {

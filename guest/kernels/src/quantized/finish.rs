@@ -28,8 +28,10 @@ impl Finish for Summed<'_> {
 
     #[inline(always)]
     fn finish(&self, row: usize, sums: [i32; COLUMNS]) -> [i32; COLUMNS] {
-        let bias = of(self.bias, row);
-        sums.map(|sum| sum.wrapping_add(bias))
+        let (bias, mut sums) = (of(self.bias, row), sums);
+        sums.iter_mut()
+            .for_each(|sum| *sum = sum.wrapping_add(bias));
+        sums
     }
 }
 
@@ -45,12 +47,13 @@ pub struct Requantized<'a, N> {
     pub zero: N,
 }
 
-/// `round((sum + bias) * scale)` between two ends.
+/// `round((sum + bias) * scale)` between two ends. Vectors are written down here, since compilers call a
+/// function for each element of `array::map`.
 #[cfg(target_family = "wasm")]
 #[allow(unsafe_code, reason = "reads arrays as vectors")]
 #[inline(always)]
 fn rounded(
-    sums: [i32; COLUMNS],
+    sums: &[i32; COLUMNS],
     (bias, scale): (i32, f32),
     [least, most]: [f32; 2],
 ) -> [i32; COLUMNS] {
@@ -61,7 +64,7 @@ fn rounded(
 
     let mut rounded = [0; COLUMNS];
     let (from, to) = (
-        (&raw const sums).cast::<v128>(),
+        (&raw const *sums).cast::<v128>(),
         (&raw mut rounded).cast::<v128>(),
     );
     for half in 0..2 {
@@ -80,7 +83,7 @@ fn rounded(
 /// `round((sum + bias) * scale)` between two ends.
 #[cfg(not(target_family = "wasm"))]
 fn rounded(
-    sums: [i32; COLUMNS],
+    sums: &[i32; COLUMNS],
     (bias, scale): (i32, f32),
     [least, most]: [f32; 2],
 ) -> [i32; COLUMNS] {
@@ -99,8 +102,14 @@ macro_rules! requantized {
             fn finish(&self, row: usize, sums: [i32; COLUMNS]) -> [$integer; COLUMNS] {
                 let (bias, scale) = (of(self.bias, row), of(self.scales, row));
                 let zero = i32::from(self.zero);
-                let ends = [$integer::MIN, $integer::MAX].map(|end| (i32::from(end) - zero) as f32);
-                rounded(sums, (bias, scale), ends).map(|value| value.wrapping_add(zero) as $integer)
+                let least = i32::from($integer::MIN).wrapping_sub(zero) as f32;
+                let most = i32::from($integer::MAX).wrapping_sub(zero) as f32;
+                let rounded = rounded(&sums, (bias, scale), [least, most]);
+                let mut values = [0; COLUMNS];
+                for (value, rounded) in values.iter_mut().zip(&rounded) {
+                    *value = rounded.wrapping_add(zero) as $integer;
+                }
+                values
             }
         })*
     };
@@ -123,6 +132,10 @@ impl Finish for Scaled<'_> {
     #[inline(always)]
     fn finish(&self, row: usize, sums: [i32; COLUMNS]) -> [f32; COLUMNS] {
         let (scale, bias) = (of(self.scales, row), of(self.bias, row));
-        sums.map(|sum| sum as f32 * scale + bias)
+        let mut values = [0.0; COLUMNS];
+        for (value, sum) in values.iter_mut().zip(&sums) {
+            *value = *sum as f32 * scale + bias;
+        }
+        values
     }
 }

@@ -43,31 +43,19 @@ impl Panel {
 
     /// What the windows see at a pair of places.
     #[inline(always)]
-    pub(super) fn pairs(&self, image: &[i16], places: [usize; 2]) -> Option<ColumnPairs> {
-        let [first, second] = places;
-        let [a, b, c, d, e, f, g, h] = self.numbers(image, first)?;
-        let [i, j, k, l, m, n, o, p] = self.numbers(image, second)?;
-        Some([
-            [a, i],
-            [b, j],
-            [c, k],
-            [d, l],
-            [e, m],
-            [f, n],
-            [g, o],
-            [h, p],
-        ])
-    }
-
-    /// What the windows see at a place.
-    #[inline(always)]
-    fn numbers(&self, image: &[i16], place: usize) -> Option<[i16; COLUMNS]> {
+    pub(super) fn pairs(&self, image: &[i16], [a, b]: [usize; 2]) -> Option<ColumnPairs> {
         match self {
-            Self::Adjacent(first) => some(image, first + place),
-            Self::Halves([low, high]) => {
-                let [a, b, c, d] = low.numbers(image, place)?;
-                let [e, f, g, h] = high.numbers(image, place)?;
-                Some([a, b, c, d, e, f, g, h])
+            Self::Adjacent(first) => Some(paired(some(image, first + a)?, some(image, first + b)?)),
+            Self::Halves(halves) => {
+                let mut numbers = [[0; COLUMNS]; 2];
+                for (numbers, place) in numbers.iter_mut().zip([a, b]) {
+                    let (fours, _) = numbers.as_chunks_mut::<LANES>();
+                    for (four, numbers) in halves.iter().zip(fours) {
+                        *numbers = four.numbers(image, place)?;
+                    }
+                }
+                let [a, b] = &numbers;
+                Some(paired(a, b))
             }
         }
     }
@@ -78,23 +66,56 @@ impl Four {
     #[inline(always)]
     fn numbers(&self, image: &[i16], place: usize) -> Option<[i16; LANES]> {
         match *self {
-            Self::Adjacent(first) => some(image, first + place),
+            Self::Adjacent(first) => some(image, first + place).copied(),
             Self::EverySecond(first) => {
-                let [a, _, b, _, c, _, d, _] = some(image, first + place)?;
+                let [a, _, b, _, c, _, d, _] = *some(image, first + place)?;
                 Some([a, b, c, d])
             }
-            Self::Scattered([a, b, c, d]) => {
-                let number = |first: usize| image.get(first + place).copied();
-                Some([number(a)?, number(b)?, number(c)?, number(d)?])
-            }
+            Self::Scattered([a, b, c, d]) => Some([
+                *image.get(a + place)?,
+                *image.get(b + place)?,
+                *image.get(c + place)?,
+                *image.get(d + place)?,
+            ]),
         }
     }
 }
 
 /// So many numbers from one on.
 #[inline(always)]
-fn some<const COUNT: usize>(image: &[i16], first: usize) -> Option<[i16; COUNT]> {
-    image.get(first..)?.first_chunk().copied()
+fn some<const COUNT: usize>(image: &[i16], first: usize) -> Option<&[i16; COUNT]> {
+    image.get(first..)?.first_chunk()
+}
+
+/// The numbers of one and of the other in turns.
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "reads arrays as vectors")]
+#[inline(always)]
+fn paired(a: &[i16; COLUMNS], b: &[i16; COLUMNS]) -> ColumnPairs {
+    use std::arch::wasm32::{i16x8_shuffle, v128, v128_load, v128_store};
+
+    let mut pairs = [[0; 2]; COLUMNS];
+    let to = (&raw mut pairs).cast::<v128>();
+    // SAFETY: the numbers are a vector each, the pairs are two.
+    unsafe {
+        let (a, b) = (
+            v128_load((&raw const *a).cast()),
+            v128_load((&raw const *b).cast()),
+        );
+        v128_store(to, i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(a, b));
+        v128_store(to.add(1), i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(a, b));
+    }
+    pairs
+}
+
+/// The numbers of one and of the other in turns.
+#[cfg(not(target_family = "wasm"))]
+fn paired(a: &[i16; COLUMNS], b: &[i16; COLUMNS]) -> ColumnPairs {
+    let mut pairs = [[0; 2]; COLUMNS];
+    for (pair, (a, b)) in pairs.iter_mut().zip(a.iter().zip(b)) {
+        *pair = [*a, *b];
+    }
+    pairs
 }
 
 /// Rows of a matrix as columns, each of so many numbers. An odd one is paired with zero.
@@ -106,12 +127,15 @@ pub(super) fn turn<N: Copy + Into<i16>>(
     let centred = rows.centred();
     for (index, row) in rows.values.chunks_exact(depth).enumerate().take(COLUMNS) {
         let (pairs, odd) = row.as_chunks::<2>();
-        let odd = odd.iter().map(|last| [centred(*last), 0]);
-        let pairs = pairs.iter().map(|[a, b]| [centred(*a), centred(*b)]);
-        for (pair, columns) in pairs.chain(odd).zip(&mut *columns) {
+        for ([a, b], columns) in pairs.iter().zip(&mut *columns) {
             if let Some(column) = columns.get_mut(index) {
-                *column = pair;
+                *column = [centred(*a), centred(*b)];
             }
+        }
+        if let ([last], Some(columns)) = (odd, columns.last_mut())
+            && let Some(column) = columns.get_mut(index)
+        {
+            *column = [centred(*last), 0];
         }
     }
 }
