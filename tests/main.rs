@@ -43,6 +43,7 @@ mod on_demand;
 mod outbound;
 mod pace;
 mod pack;
+mod quantized;
 mod refusals;
 mod repository;
 mod schema;

@@ -10,6 +10,8 @@
     reason = "a build script fails by panicking and talks to cargo by printing"
 )]
 
+#[path = "build/dot.rs"]
+mod dot;
 #[path = "build/gemm.rs"]
 mod gemm;
 #[path = "build/gemv.rs"]
@@ -29,7 +31,7 @@ fn main() {
     }
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let mut functions: Vec<_> = gemm::ROWS_OF_PANELS.into_iter().map(gemm::tile).collect();
-    functions.push(gemv::column());
+    functions.extend([gemv::column(), dot::tile()]);
     let archive = object::archive("kernels.o", &object::object(&functions));
     fs::write(out.join("libglovebox_kernels_wasm.a"), archive).expect("OUT_DIR is writable");
     println!("cargo::rustc-link-search=native={}", out.display());

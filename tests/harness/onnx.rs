@@ -4,8 +4,10 @@
 pub(crate) const OPEN: i64 = -1;
 
 const FLOAT: u64 = 1;
-const UINT8: u64 = 2;
+pub(crate) const UINT8: u64 = 2;
+pub(crate) const INT8: u64 = 3;
 pub(crate) const INT16: u64 = 5;
+pub(crate) const INT32: u64 = 6;
 const INT64: u64 = 7;
 pub(crate) const BOOL: u64 = 9;
 
@@ -90,6 +92,21 @@ impl Graph {
             .flat_map(|value| value.to_le_bytes())
             .collect();
         Self(self.0.message(5, tensor(name, dims).bytes(9, &raw)))
+    }
+
+    /// An initializer of another datatype, its numbers as bytes.
+    pub(crate) fn weights_of(
+        self,
+        datatype: u64,
+        name: &str,
+        dims: &[usize],
+        bytes: &[u8],
+    ) -> Self {
+        let tensor = Message::default().int(2, datatype).text(8, name);
+        let tensor = dims
+            .iter()
+            .fold(tensor, |tensor, size| tensor.int(1, *size as u64));
+        Self(self.0.message(5, tensor.bytes(9, bytes)))
     }
 
     /// An initializer whose numbers are in another file.

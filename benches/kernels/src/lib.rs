@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "functions of a module are exported by name")]
 
 mod product;
+mod quantized;
 mod window;
 mod work;
 

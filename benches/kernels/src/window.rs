@@ -1,6 +1,6 @@
 //! Convolutions and pooling.
 
-use glovebox_kernels::{Filter, Finish, Geometry, Window, convolve_depthwise, pool_max};
+use glovebox_kernels::{Filter, Finish, Geometry, Shape, Window, convolve_depthwise, pool_max};
 
 use crate::work::{Make, numbers};
 
@@ -36,7 +36,7 @@ impl Convolution {
         }
     }
 
-    fn geometry(&self) -> Geometry {
+    pub(crate) fn geometry(&self) -> Geometry {
         let window = self.window();
         let output = self.size.div_ceil(self.stride);
         let window = Window {
@@ -45,6 +45,23 @@ impl Convolution {
             dilations: [1; 2],
         };
         Geometry::new(window, [self.size; 2], [self.window() / 2; 2], [output; 2])
+    }
+
+    /// The sizes of weights for integers.
+    pub(crate) fn shape(&self) -> Shape {
+        let places = self.window().pow(2);
+        match self.kind {
+            Kind::Depthwise(_) => Shape {
+                groups: self.channels,
+                rows: 1,
+                depth: places,
+            },
+            _ => Shape {
+                groups: 1,
+                rows: self.rows,
+                depth: self.channels * places,
+            },
+        }
     }
 
     fn filter(&self) -> Filter {

@@ -1,6 +1,7 @@
 //! What there is to do.
 
 use crate::product::Product;
+use crate::quantized;
 use crate::window::{Convolution, Kind};
 
 /// A prepared work.
@@ -32,15 +33,25 @@ impl Work {
 /// All works: products as a transformer has them, and layers of well-known networks.
 pub(crate) fn table() -> Vec<(&'static str, Make)> {
     let product = |kernel, m, k, n| Product { kernel, m, k, n }.make();
-    let layer = |kind, channels, rows, size, stride| {
-        let convolution = Convolution {
-            kind,
-            channels,
+    let convolution = |kind, channels, rows, size, stride| Convolution {
+        kind,
+        channels,
+        rows,
+        size,
+        stride,
+    };
+    let layer =
+        |kind, channels, rows, size, stride| convolution(kind, channels, rows, size, stride).make();
+    let integers = |kind, channels, rows, size, stride| {
+        convolution(kind, channels, rows, size, stride).make_quantized()
+    };
+    let product_of_integers = |rows, depth, columns| {
+        let product = quantized::Product {
             rows,
-            size,
-            stride,
+            depth,
+            columns,
         };
-        convolution.make()
+        product.make()
     };
     vec![
         (
@@ -94,6 +105,38 @@ pub(crate) fn table() -> Vec<(&'static str, Make)> {
         (
             "maximum 3 x 3 / 2, 64 channels, 112 x 112",
             layer(Kind::Maximum(3), 64, 64, 112, 2),
+        ),
+        (
+            "integers, product 128 x 256 x 256",
+            product_of_integers(128, 256, 256),
+        ),
+        (
+            "integers, product 128 x 1536 x 384",
+            product_of_integers(128, 1536, 384),
+        ),
+        (
+            "integers, product 1 x 1024 x 1024",
+            product_of_integers(1, 1024, 1024),
+        ),
+        (
+            "integers, 1 x 1, 256 to 64, 56 x 56",
+            integers(Kind::Full(1), 256, 64, 56, 1),
+        ),
+        (
+            "integers, 3 x 3, 64 to 64, 56 x 56",
+            integers(Kind::Full(3), 64, 64, 56, 1),
+        ),
+        (
+            "integers, 3 x 3, 256 to 256, 14 x 14",
+            integers(Kind::Full(3), 256, 256, 14, 1),
+        ),
+        (
+            "integers, 3 x 3 / 2, 128 to 128, 56 x 56",
+            integers(Kind::Full(3), 128, 128, 56, 2),
+        ),
+        (
+            "integers, depthwise 3 x 3, 96 channels, 56 x 56",
+            integers(Kind::Depthwise(3), 96, 96, 56, 1),
         ),
     ]
 }

@@ -141,7 +141,7 @@ fn multiply(code: &mut InstructionSink<'_>, rows: u64, step: u64) {
 }
 
 /// Lanes of 32 bits as bytes.
-fn lanes(lanes: [u8; 4]) -> [u8; 16] {
+pub fn lanes(lanes: [u8; 4]) -> [u8; 16] {
     let mut bytes = [0; 16];
     for (index, byte) in (0..).zip(&mut bytes) {
         let lane = lanes.get(index / 4).copied().unwrap_or_default();

@@ -14,7 +14,7 @@ pub(crate) const PIXELS: usize = 2 * LANES;
 pub(crate) struct Panel([Four; 2]);
 
 /// Where the windows of four pixels are.
-enum Four {
+pub(crate) enum Four {
     /// Side by side, the first one here.
     Adjacent(usize),
     /// One is left out between two.
@@ -43,7 +43,8 @@ impl Panel {
 }
 
 impl Four {
-    fn at(geometry: &Geometry, pixel: usize) -> Self {
+    /// Those of the pixels from this one on. Behind the last pixel it repeats that one.
+    pub(crate) fn at(geometry: &Geometry, pixel: usize) -> Self {
         let last = geometry.output_pixels() - 1;
         let mut places = [0; LANES];
         for (place, pixel) in places.iter_mut().zip(pixel..) {

@@ -21,6 +21,7 @@ mod finish;
 mod inner;
 mod kernel;
 mod lanes;
+mod quantized;
 mod response;
 mod size;
 mod sweep;
@@ -31,6 +32,7 @@ mod winograd;
 
 pub use convolution::Filter;
 pub use finish::Finish;
+pub use quantized::{Finish as FinishSums, Quantized, Requantized, Scaled, Shape, Summed, Weights};
 pub use response::Response;
 pub use size::WrongSize;
 pub use sweep::{convolve_depthwise, pool_max, pool_mean};

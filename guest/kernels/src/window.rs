@@ -124,12 +124,25 @@ impl Geometry {
 
     /// The same with rows of another width.
     pub(crate) fn pad_to(&self, image: &[f32], width: usize, padded: &mut [f32]) {
+        self.pad_with(image, width, padded, |number| number);
+    }
+
+    /// The same with numbers of another kind.
+    pub(crate) fn pad_with<From: Copy, To>(
+        &self,
+        image: &[From],
+        width: usize,
+        padded: &mut [To],
+        to: impl Fn(From) -> To,
+    ) {
         let [_, columns] = self.input;
         let [above, left] = self.before;
         let rows = padded.chunks_exact_mut(width).skip(above);
-        for (from, to) in image.chunks_exact(columns).zip(rows) {
-            if let Some(to) = to.get_mut(left..left + columns) {
-                to.copy_from_slice(from);
+        for (row, padded) in image.chunks_exact(columns).zip(rows) {
+            if let Some(padded) = padded.get_mut(left..left + columns) {
+                for (number, padded) in row.iter().zip(padded) {
+                    *padded = to(*number);
+                }
             }
         }
     }

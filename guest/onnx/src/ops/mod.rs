@@ -39,6 +39,7 @@ pub(crate) fn register(onnx: &mut Onnx) {
     register.insert("DequantizeLinear", quantize::dequantize);
     register.insert("DeformConv", sampling::deform_conv);
     register.insert("Det", algebra::det);
+    register.insert("DynamicQuantizeLinear", quantize::dynamic_quantize);
     register.insert("GRU", recurrent::gru);
     register.insert("LSTM", recurrent::lstm);
     register.insert("MaxUnpool", arrange::max_unpool);

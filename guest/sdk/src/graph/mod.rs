@@ -1,8 +1,10 @@
-//! Operators of our own in tract's graph: convolutions, pooling and normalisation by `glovebox_kernels`.
+//! Operators of our own in tract's graph: convolutions, pooling, normalisation and products of integers by
+//! `glovebox_kernels`.
 
 mod convolution;
 mod packed;
 mod pooling;
+mod quantized;
 mod response;
 mod spec;
 
@@ -28,6 +30,9 @@ pub(crate) fn adopt(model: &mut TypedModel) -> TractResult<()> {
 
 fn adopted(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
     let facts = glovebox_onnx::facts(model, node)?;
+    if let Some(patch) = quantized::adopted(model, node, &facts)? {
+        return Ok(Some(patch));
+    }
     let op: Option<Box<dyn TypedOp>> = if let Some(conv) = node.op_as::<Conv>() {
         Convolution::adopt(conv, &facts)?.map(Into::into)
     } else if let Some(pool) = node.op_as::<MaxPool>() {
