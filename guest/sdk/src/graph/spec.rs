@@ -13,10 +13,12 @@ pub(crate) struct Images {
 
 /// Whether we have windows of this kind: rows and columns of numbers with a point, channels first.
 pub(crate) fn is_ours(spec: &PoolSpec, input: &TypedFact) -> bool {
-    spec.rank() == 2
-        && !spec.data_format.c_is_last()
-        && input.is_plain()
-        && input.datum_type == f32::datum_type()
+    spec.rank() == 2 && !spec.data_format.c_is_last() && is_of_floats(input)
+}
+
+/// Whether a tensor is of numbers with a point, as they lie in memory.
+pub(crate) fn is_of_floats(fact: &TypedFact) -> bool {
+    fact.is_plain() && fact.datum_type == f32::datum_type()
 }
 
 impl Images {
