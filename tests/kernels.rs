@@ -1,4 +1,4 @@
-//! Products and convolutions of all kinds of shapes, in the sandbox, are those of plain loops.
+//! Products, convolutions and what is done to rows, for all kinds of shapes, in the sandbox, are those of plain loops.
 //!
 //! `guest/kernels/tests` asks the same of what surrounds the innermost loops, without a sandbox.
 
@@ -388,4 +388,193 @@ fn a_response_is_normalised_by_its_neighbours() {
         )
         .output("y", 4, expected)
         .check();
+}
+
+/// Numbers in a row, around the edges of vectors (4) and of unrolled loops (32, 64).
+const LENGTHS: [usize; 7] = [1, 3, 17, 33, 64, 197, 384];
+/// Rows, of which the graph leaves open how many they are.
+const ROWS: usize = 5;
+
+/// What a function makes of each row, in double precision.
+fn by_row(rows: &[f32], length: usize, function: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f32> {
+    let of_row = |row: &[f32]| function(&row.iter().copied().map(f64::from).collect::<Vec<_>>());
+    let values = rows.chunks_exact(length).flat_map(of_row);
+    values.map(|value| value as f32).collect()
+}
+
+#[test]
+fn softmax_is_that_of_a_plain_loop() {
+    let mut case = Case::new();
+    for (index, length) in LENGTHS.into_iter().enumerate() {
+        let rows: Vec<f32> = noise(ROWS * length, 301 + index as u32)
+            .iter()
+            .map(|x| x * 100.0)
+            .collect();
+        let [x, y] = ["x", "y"].map(|name| format!("{name}{index}"));
+        let expected = by_row(&rows, length, |row| {
+            let sum: f64 = row.iter().map(|x| x.exp()).sum();
+            row.iter().map(|x| x.exp() / sum).collect()
+        });
+        case = case
+            .input(&x, &[OPEN, length as i64], &[ROWS, length], &rows)
+            .node(Node::new("Softmax", &y, &[&x], &[&y]).int("axis", -1))
+            .output(&y, 2, expected);
+    }
+    case.check();
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * scale + bias`, as exporters wrote it before there was an
+/// operator for it.
+fn decomposed_normalization([x, scale, bias, y]: [&str; 4]) -> [Node; 9] {
+    let [
+        mean,
+        centred,
+        squares,
+        variance,
+        sum,
+        deviation,
+        normal,
+        scaled,
+    ] = [
+        "mean",
+        "centred",
+        "squares",
+        "variance",
+        "sum",
+        "deviation",
+        "normal",
+        "scaled",
+    ]
+    .map(|name| format!("{y} {name}"));
+    let node =
+        |operator, inputs: [&str; 2], output| Node::new(operator, output, &inputs, &[output]);
+    let mean_of =
+        |input, output| Node::new("ReduceMean", output, &[input], &[output]).ints("axes", &[-1]);
+    [
+        mean_of(x, &mean),
+        node("Sub", [x, &mean], &centred),
+        node("Pow", [&centred, "two"], &squares),
+        mean_of(&squares, &variance),
+        node("Add", [&variance, "epsilon"], &sum),
+        Node::new("Sqrt", &deviation, &[&sum], &[&deviation]),
+        node("Div", [&centred, &deviation], &normal),
+        node("Mul", [&normal, scale], &scaled),
+        node("Add", [&scaled, bias], y),
+    ]
+}
+
+/// Numbers so far from zero that it shows whether the rounding of their mean is made good, as ours
+/// alone does.
+#[test]
+fn normalisations_are_those_of_a_plain_loop_however_they_are_written() {
+    const EPSILON: f32 = 1e-6;
+    let mut case = Case::new()
+        .weights("two", &[], &[2.0])
+        .weights("epsilon", &[], &[EPSILON]);
+    for (index, length) in LENGTHS.into_iter().enumerate() {
+        let seed = 401 + 3 * index as u32;
+        let rows: Vec<f32> = noise(ROWS * length, seed)
+            .iter()
+            .map(|x| x + 1000.0)
+            .collect();
+        let (factors, summands) = (noise(length, seed + 1), noise(length, seed + 2));
+        let [x, scale, bias, y, z] =
+            ["x", "scale", "bias", "y", "z"].map(|name| format!("{name}{index}"));
+        let expected = by_row(&rows, length, |row| {
+            let mean = row.iter().sum::<f64>() / length as f64;
+            let squares = row.iter().map(|x| (x - mean).powi(2));
+            let variance = squares.sum::<f64>() / length as f64;
+            let deviation = (variance + f64::from(EPSILON)).sqrt();
+            let terms = factors.iter().zip(&summands);
+            let value = |(x, (factor, summand)): (&f64, (&f32, &f32))| {
+                (x - mean) / deviation * f64::from(*factor) + f64::from(*summand)
+            };
+            row.iter().zip(terms).map(value).collect()
+        });
+        let fused = Node::new("LayerNormalization", &y, &[&x, &scale, &bias], &[&y]);
+        case = case
+            .input(&x, &[OPEN, length as i64], &[ROWS, length], &rows)
+            .weights(&scale, &[length], &factors)
+            .weights(&bias, &[length], &summands)
+            .node(fused.float("epsilon", EPSILON))
+            .output(&y, 2, expected.clone());
+        for node in decomposed_normalization([&x, &scale, &bias, &z]) {
+            case = case.node(node);
+        }
+        case = case.output(&z, 2, expected);
+    }
+    case.check();
+}
+
+/// The error function by its series.
+///
+/// <https://dlmf.nist.gov/7.6#E2>
+fn erf(x: f64) -> f64 {
+    let mut term = x;
+    let mut sum = x;
+    for index in 1..200 {
+        term *= 2.0 * x * x / f64::from(2 * index + 1);
+        sum += term;
+    }
+    sum * 2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp()
+}
+
+/// Numbers so small that it shows whether their error function is exact for them, as ours alone is.
+#[test]
+fn the_error_function_is_that_of_its_series() {
+    let small: Vec<f32> = noise(103, 501).iter().map(|x| x / 1000.0).collect();
+    let expected = by_row(&small, 103, |row| row.iter().copied().map(erf).collect());
+    Case::new()
+        .input("x", &[OPEN], &[103], &small)
+        .node(Node::new("Erf", "y", &["x"], &["y"]))
+        .output("y", 1, expected)
+        .check();
+}
+
+#[test]
+fn both_kinds_of_gelu_are_what_their_formulas_say() {
+    let numbers: Vec<f32> = noise(103, 601).iter().map(|x| x * 100.0).collect();
+    let root = (2.0 / std::f64::consts::PI).sqrt();
+    let exact = |x: &f64| x / 2.0 * (1.0 + erf(x / std::f64::consts::SQRT_2));
+    let by_tanh = |x: &f64| x / 2.0 * (1.0 + (root * (x + 0.044715 * x.powi(3))).tanh());
+    let node = |operator, inputs: &[&str], output| Node::new(operator, output, inputs, &[output]);
+    let mut case = Case::new().input("x", &[OPEN], &[103], &numbers);
+    for (name, value) in [
+        ("one", 1.0),
+        ("half", 0.5),
+        ("three", 3.0),
+        ("coefficient", 0.044715),
+        ("root of two", std::f32::consts::SQRT_2),
+        ("root", root as f32),
+    ] {
+        case = case.weights(name, &[], &[value]);
+    }
+    for node in [
+        node("Div", &["x", "root of two"], "divided"),
+        node("Erf", &["divided"], "erf"),
+        node("Add", &["erf", "one"], "more"),
+        node("Mul", &["x", "more"], "product"),
+        node("Mul", &["product", "half"], "gelu"),
+        node("Pow", &["x", "three"], "cube"),
+        node("Mul", &["cube", "coefficient"], "part"),
+        node("Add", &["x", "part"], "sum"),
+        node("Mul", &["sum", "root"], "argument"),
+        node("Tanh", &["argument"], "tanh"),
+        node("Add", &["tanh", "one"], "more tanh"),
+        node("Mul", &["x", "more tanh"], "product tanh"),
+        node("Mul", &["product tanh", "half"], "gelu by tanh"),
+    ] {
+        case = case.node(node);
+    }
+    case.output(
+        "gelu",
+        1,
+        by_row(&numbers, 103, |row| row.iter().map(exact).collect()),
+    )
+    .output(
+        "gelu by tanh",
+        1,
+        by_row(&numbers, 103, |row| row.iter().map(by_tanh).collect()),
+    )
+    .check();
 }

@@ -6,9 +6,9 @@ pub(crate) const LANES: usize = 4;
 #[cfg(target_family = "wasm")]
 mod vector {
     use std::arch::wasm32::{
-        f32x4, f32x4_add, f32x4_div, f32x4_gt, f32x4_mul, f32x4_pmax, f32x4_pmin,
-        f32x4_relaxed_madd, f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_shuffle, v128,
-        v128_bitselect, v128_load, v128_store,
+        f32x4, f32x4_add, f32x4_div, f32x4_gt, f32x4_lt, f32x4_mul, f32x4_pmax, f32x4_pmin,
+        f32x4_relaxed_madd, f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_shl, i32x4_shuffle, v128,
+        v128_andnot, v128_bitselect, v128_load, v128_store,
     };
 
     use super::LANES;
@@ -93,6 +93,18 @@ mod vector {
         #[inline(always)]
         pub(crate) fn max(self, other: Self) -> Self {
             Self(f32x4_pmax(self.0, other.0))
+        }
+
+        /// Zeros where a number is less than a bound.
+        #[inline(always)]
+        pub(crate) fn unless_less(self, number: Self, bound: Self) -> Self {
+            Self(v128_andnot(self.0, f32x4_lt(number.0, bound.0)))
+        }
+
+        /// Numbers whose exponents are the lowest eight bits of these.
+        #[inline(always)]
+        pub(crate) fn low_bits_as_exponents(self) -> Self {
+            Self(i32x4_shl(self.0, 23))
         }
 
         #[inline(always)]
@@ -213,6 +225,15 @@ mod vector {
             self.with(other, |a, b| if a < b { b } else { a })
         }
 
+        pub(crate) fn unless_less(self, number: Self, bound: Self) -> Self {
+            let is_less = number.with(bound, |a, b| f32::from(a < b));
+            self.with(is_less, |a, is_less| if is_less == 0.0 { a } else { 0.0 })
+        }
+
+        pub(crate) fn low_bits_as_exponents(self) -> Self {
+            self.with(self, |a, _| f32::from_bits(a.to_bits() << 23))
+        }
+
         pub(crate) fn leaky(self, slope: Self) -> Self {
             self.with(slope, |a, slope| if a > 0.0 { a } else { a * slope })
         }
@@ -227,3 +248,36 @@ mod vector {
 }
 
 pub(crate) use vector::Lanes;
+
+impl Lanes {
+    /// The numbers themselves.
+    #[inline(always)]
+    pub(crate) fn numbers(self) -> [f32; LANES] {
+        let mut numbers = [0f32; LANES];
+        // SAFETY: room for a vector.
+        unsafe { self.store(numbers.as_mut_ptr()) };
+        numbers
+    }
+
+    /// `c0 + c1 * x + c2 * x^2 + ...`; nothing is zero.
+    #[inline(always)]
+    pub(crate) fn polynomial(self, coefficients: &[f32]) -> Self {
+        let Some((highest, mut rest)) = coefficients.split_last() else {
+            return Self::splat(0.0);
+        };
+        let mut value = Self::splat(*highest);
+        // An iterator with a function of vectors would stay a call, which passes them through memory.
+        while let Some((coefficient, lower)) = rest.split_last() {
+            value = Self::splat(*coefficient).add_product(value, self);
+            rest = lower;
+        }
+        value
+    }
+
+    /// The sum of the numbers.
+    #[inline(always)]
+    pub(crate) fn total(self) -> f32 {
+        let [a, b, c, d] = self.numbers();
+        (a + b) + (c + d)
+    }
+}

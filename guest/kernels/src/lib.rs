@@ -1,8 +1,10 @@
 //! What takes most of a model's time in WebAssembly.
 //!
 //! Products of matrices are offered to tract through the registry of tract-linalg ([`kernel`],
-//! [`tile`], [`tier`]). Convolutions, pooling and local response normalisation are functions on slices,
-//! which the guest runtime puts into operators: [`convolution`], [`sweep`], [`response`].
+//! [`tile`], [`tier`]). Convolutions, pooling, normalisations, softmax, GELU and
+//! the panels of products are functions on slices,
+//! which the guest runtime puts into operators: [`convolution`], [`sweep`], [`response`],
+//! [`normalization`], [`softmax`], [`curve`], [`panel`].
 //!
 //! The innermost loops are WebAssembly that the build script writes (`build/`). Elsewhere than on wasm
 //! they are plain Rust, for tests.
@@ -17,13 +19,19 @@ compile_error!(
 
 mod columns;
 mod convolution;
+mod curve;
+mod exponential;
 mod finish;
 mod inner;
 mod kernel;
 mod lanes;
+mod normalization;
+mod panel;
 mod quantized;
 mod response;
 mod size;
+mod softmax;
+mod strip;
 mod sweep;
 mod tier;
 mod tile;
@@ -31,10 +39,14 @@ mod window;
 mod winograd;
 
 pub use convolution::Filter;
+pub use curve::Curve;
 pub use finish::Finish;
+pub use normalization::Normalization;
+pub use panel::Rows;
 pub use quantized::{Finish as FinishSums, Quantized, Requantized, Scaled, Shape, Summed, Weights};
 pub use response::Response;
 pub use size::WrongSize;
+pub use softmax::softmax;
 pub use sweep::{convolve_depthwise, pool_max, pool_mean};
 pub use window::{Geometry, Window};
 

@@ -74,12 +74,6 @@ impl Response {
             let root = base.sqrt();
             return root.mul(root.sqrt());
         }
-        let mut numbers = [0f32; LANES];
-        // SAFETY: room for a vector.
-        unsafe { base.store(numbers.as_mut_ptr()) };
-        for number in &mut numbers {
-            *number = number.powf(self.beta);
-        }
-        Lanes::of(numbers)
+        Lanes::of(base.numbers().map(|number| number.powf(self.beta)))
     }
 }

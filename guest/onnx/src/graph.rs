@@ -8,8 +8,22 @@ use crate::ml::ClassNames;
 use crate::parsed::Parsed;
 use crate::tensor::{datatype, from_tract, to_tract};
 
-/// What puts operators of one's own into a graph, before tract optimises it.
-pub type Adopt = fn(&mut TypedModel) -> TractResult<()>;
+/// What puts operators of one's own into a graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopt {
+    /// In the place of those that tract has not yet optimised.
+    pub before: fn(&mut TypedModel) -> TractResult<()>,
+    /// In the place of those that tract has made of others when it optimised the graph.
+    pub after: fn(&mut TypedModel) -> TractResult<()>,
+}
+
+impl Adopt {
+    /// Leaves a graph as tract has it.
+    pub const NOTHING: Self = Self {
+        before: |_| Ok(()),
+        after: |_| Ok(()),
+    };
+}
 
 /// An optimised graph and what it is called with.
 pub struct Graph {
@@ -24,8 +38,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Parses and optimises the model in `file`; `adopt` may put other operators in the place of those
-    /// that tract has not yet optimised.
+    /// Parses and optimises the model in `file`; `adopt` may put other operators in the place of
+    /// tract's.
     ///
     /// # Errors
     /// What in the file is not ONNX, not supported or not consistent, with the node's name.

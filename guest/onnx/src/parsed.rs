@@ -147,8 +147,9 @@ impl Parsed {
     fn optimise(&self, model: InferenceModel) -> Result<TypedModel, LoadError> {
         let mut model = model.into_typed()?;
         correct(&mut model)?;
-        (self.adopt)(&mut model)?;
-        let model = model.into_optimized()?;
+        (self.adopt.before)(&mut model)?;
+        let mut model = model.into_optimized()?;
+        (self.adopt.after)(&mut model)?;
         check_training(&model)?;
         Ok(model)
     }

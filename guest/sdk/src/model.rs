@@ -4,7 +4,7 @@ use glovebox_onnx::{Graph, LoadError};
 use glovebox_pipeline::Lengths;
 use glovebox_protocol::{CallError, InferRequest, Signature, Tensor, TensorSpec};
 
-use crate::graph::adopt;
+use crate::graph::ADOPT;
 use crate::rows::Rows;
 
 /// A model in the engine.
@@ -92,7 +92,7 @@ impl Engine {
         {
             return Ok(Self::Rows(rows));
         }
-        Graph::load(file, adopt).map(Self::Open)
+        Graph::load(file, ADOPT).map(Self::Open)
     }
 
     fn run_on_zeros(&self) {

@@ -9,7 +9,7 @@ use glovebox_onnx::{Graph, LoadError, Parsed, Weights};
 use glovebox_pipeline::{Lengths, TokenRows};
 use glovebox_protocol::{CallError, Tensor, TensorSpec};
 
-use crate::graph::adopt;
+use crate::graph::ADOPT;
 
 /// Longer rows are not tried while packing: they take much time and memory.
 const WARM_TOKENS: usize = 512;
@@ -30,7 +30,7 @@ impl Rows {
     /// # Errors
     /// What in the file is not ONNX, not supported or not consistent, with the node's name.
     pub(crate) fn load(file: &[u8], wanted: &Lengths) -> Result<Option<Self>, LoadError> {
-        let parsed = Parsed::of_rows(file, adopt)?;
+        let parsed = Parsed::of_rows(file, ADOPT)?;
         let declared = parsed.inputs()?;
         let Some(rows) = TokenRows::of(&declared, wanted) else {
             return Ok(None);

@@ -6,7 +6,7 @@ use glovebox_kernels::Response;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx_opl::lrn::Lrn;
 
-use super::spec::unwritten;
+use super::spec::{is_of_floats, unwritten};
 
 /// Ours for tract's, which looks up each number by its indices.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,7 @@ impl ResponseNormalization {
     /// Ours for tract's, if we have it: channels are the second dimension.
     pub(super) fn adopt(lrn: &Lrn, inputs: &[TypedFact]) -> Option<Self> {
         let input = inputs.first()?;
-        let is_ours = input.is_plain() && input.datum_type == f32::datum_type() && input.rank() > 1;
+        let is_ours = is_of_floats(input) && input.rank() > 1;
         is_ours.then(|| {
             Self(Response {
                 size: lrn.size.max(1),

@@ -13,12 +13,17 @@ pub(crate) struct Images {
 
 /// Whether we have windows of this kind: rows and columns of numbers with a point, channels first.
 pub(crate) fn is_ours(spec: &PoolSpec, input: &TypedFact) -> bool {
-    is_of_images(spec) && input.is_plain() && input.datum_type == f32::datum_type()
+    is_of_images(spec) && is_of_floats(input)
 }
 
 /// Whether windows lie on rows and columns, channels first.
 pub(crate) fn is_of_images(spec: &PoolSpec) -> bool {
     spec.rank() == 2 && !spec.data_format.c_is_last()
+}
+
+/// Whether a tensor is of numbers with a point, as they lie in memory.
+pub(crate) fn is_of_floats(fact: &TypedFact) -> bool {
+    fact.is_plain() && fact.datum_type == f32::datum_type()
 }
 
 impl Images {
