@@ -48,6 +48,7 @@ mod refusals;
 mod repository;
 mod schema;
 mod serve;
+mod shapes;
 mod sharing;
 mod siblings;
 mod spin;

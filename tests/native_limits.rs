@@ -12,7 +12,7 @@ use crate::harness::client::{Answer, Client};
 use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary, wine};
 use crate::harness::host::Host;
 use crate::harness::hostile::check;
-use crate::harness::onnx::{Graph, Node, OPEN, noise};
+use crate::harness::onnx::{FIXED_ONLY, Graph, Node, OPEN, fixed_only, noise};
 use crate::harness::probe::{HEAD, ended, idle, route, running, text};
 
 /// The columns of every tensor `x`.
@@ -21,7 +21,6 @@ const COLUMNS: u64 = 1024;
 const WIDTH: u64 = 9000;
 /// Whole numbers and fractions as ONNX numbers them.
 const INT32: i64 = 6;
-const INT64: i64 = 7;
 const FLOAT: i64 = 1;
 
 fn graph(nodes: Vec<Node>, columns: i64) -> Graph {
@@ -91,27 +90,15 @@ fn zero() -> Vec<u8> {
     graph(nodes, COLUMNS as i64).model()
 }
 
-/// What a graph does that the engine can prepare only for sizes that it knows: from `x`, of any size,
-/// to `y` by way of `shaped`.
-fn reshaped() -> Vec<Node> {
-    vec![
-        Node::new("Shape", "shape", &["x"], &["shape"]),
-        Node::new("Cast", "fraction", &["shape"], &["fraction"]).int("to", FLOAT),
-        Node::new("Floor", "floor", &["fraction"], &["floor"]),
-        Node::new("Cast", "sizes", &["floor"], &["sizes"]).int("to", INT64),
-        Node::new("Reshape", "last", &["shaped", "sizes"], &["y"]),
-    ]
-}
-
-/// Such a graph with 36 MiB of weights.
+/// A graph that is prepared for each shape, with 36 MiB of weights.
 fn heavy() -> Vec<u8> {
     let weights = noise((COLUMNS * WIDTH) as usize, 1);
     let nodes = [
         Node::new("MatMul", "product", &["x", "weights"], &["product"]),
         Node::new("ReduceMean", "mean", &["product"], &["mean"]).ints("axes", &[1]),
-        Node::new("Add", "sum", &["x", "mean"], &["shaped"]),
+        Node::new("Add", "sum", &["x", "mean"], &["sum"]),
     ];
-    let nodes = nodes.into_iter().chain(reshaped()).collect();
+    let nodes = nodes.into_iter().chain(fixed_only("sum")).collect();
     graph(nodes, COLUMNS as i64)
         .weights("weights", &[COLUMNS, WIDTH], &weights)
         .model()
@@ -119,15 +106,9 @@ fn heavy() -> Vec<u8> {
 
 /// Such a graph for rows of any length.
 fn long() -> Vec<u8> {
-    let nodes = reshaped().into_iter();
-    let graph =
-        Graph::new()
-            .input("x", &[1, OPEN])
-            .node(Node::new("Abs", "abs", &["x"], &["shaped"]));
-    nodes
-        .fold(graph, Graph::node)
-        .output("y", &[1, OPEN])
-        .model()
+    let graph = Graph::new().input("x", &[1, OPEN]);
+    let graph = fixed_only("x").into_iter().fold(graph, Graph::node);
+    graph.output(FIXED_ONLY, &[1, OPEN]).model()
 }
 
 /// The greedy component with these lines in its table and all the graphs above, at `/greedy/...`; and

@@ -151,7 +151,12 @@ fn values(about: &Value) -> String {
             return format!("list of {items}s");
         }
         Some("object") if about.get("additionalProperties").is_some() => {
-            return format!("table of {}s", values(&about["additionalProperties"]));
+            let items = format!("{}s", values(&about["additionalProperties"]));
+            let items = match items.strip_prefix("list") {
+                Some(of) => format!("lists{}", of.trim_end_matches('s').to_owned() + "s"),
+                None => items,
+            };
+            return format!("table of {items}");
         }
         _ => "table",
     };

@@ -234,6 +234,21 @@ pub(crate) fn noise(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(next).collect()
 }
 
+/// What [`fixed_only`] makes.
+pub(crate) const FIXED_ONLY: &str = "y";
+
+/// Nodes that make `y` of a tensor, as it is, by way of the sizes of `x` as fractions: the engine can
+/// prepare them only if it knows those.
+pub(crate) fn fixed_only(tensor: &str) -> Vec<Node> {
+    vec![
+        Node::new("Shape", "shape", &["x"], &["shape"]),
+        Node::new("Cast", "fraction", &["shape"], &["fraction"]).int("to", FLOAT as i64),
+        Node::new("Floor", "floor", &["fraction"], &["floor"]),
+        Node::new("Cast", "sizes", &["floor"], &["sizes"]).int("to", INT64 as i64),
+        Node::new("Reshape", "last", &[tensor, "sizes"], &[FIXED_ONLY]),
+    ]
+}
+
 /// A graph that answers with its input.
 pub(crate) fn identity() -> Graph {
     Graph::new()

@@ -6,6 +6,7 @@ use tract_onnx::prelude::*;
 use crate::error::{LoadError, failed};
 use crate::ml::ClassNames;
 use crate::parsed::Parsed;
+use crate::shapes::Shapes;
 use crate::tensor::{datatype, from_tract, to_tract};
 
 /// What puts operators of one's own into a graph.
@@ -38,16 +39,21 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Parses and optimises the model in `file`; `adopt` may put other operators in the place of
-    /// tract's.
+    /// Parses and optimises the model in `file`, for inputs of these shapes; `adopt` may put other
+    /// operators in the place of tract's.
     ///
     /// # Errors
-    /// What in the file is not ONNX, not supported or not consistent, with the node's name.
-    pub fn load(file: &[u8], adopt: Adopt) -> Result<Self, LoadError> {
-        let mut parsed = Parsed::of(file, adopt)?;
+    /// What in the file is not ONNX, not supported or not consistent, with the node's name; shapes
+    /// that the model does not take.
+    pub fn load(file: &[u8], shapes: &Shapes, adopt: Adopt) -> Result<Self, LoadError> {
+        let mut parsed = match shapes.is_empty() {
+            true => Parsed::of(file, adopt)?,
+            false => Parsed::of_sized(file, adopt)?,
+        };
+        parsed.set_shapes(shapes)?;
         parsed.name_open_dimensions()?;
-        let model = parsed.optimised()?;
-        parsed.graph(model)
+        let graph = parsed.optimised().and_then(|model| parsed.graph(model));
+        graph.map_err(|error| parsed.explain(error))
     }
 
     /// Makes ready to run what was optimised.

@@ -14,6 +14,7 @@ mod ml;
 mod ops;
 mod parsed;
 mod refused;
+mod shapes;
 mod tensor;
 mod weights;
 
@@ -22,5 +23,6 @@ pub use error::LoadError;
 pub use graph::{Adopt, Graph};
 pub use ml::ClassNames;
 pub use parsed::Parsed;
+pub use shapes::Shapes;
 pub use tensor::{from_tract, to_tract};
 pub use weights::Weights;

@@ -21,9 +21,9 @@ use crate::tensor::datatype;
 
 /// A model that is read, and not yet prepared for inputs of any size.
 pub struct Parsed {
-    model: InferenceModel,
+    pub(crate) model: InferenceModel,
     adopt: Adopt,
-    input_names: Vec<String>,
+    pub(crate) input_names: Vec<String>,
     output_names: Vec<String>,
     class_names: ClassNames,
     is_of_tables: bool,
@@ -64,12 +64,12 @@ impl Parsed {
         })
     }
 
-    /// A model of rows of tokens, to be prepared for rows of one length after the other. Only what it
-    /// says of its inputs counts then: the sizes that it names elsewhere are those of rows.
+    /// A model that is to be prepared for inputs of some sizes, such as rows of one length after the
+    /// other. Only what it says of its inputs counts then: the sizes that it names elsewhere are others.
     ///
     /// # Errors
     /// As [`Parsed::of`].
-    pub fn of_rows(file: &[u8], adopt: Adopt) -> Result<Self, LoadError> {
+    pub fn of_sized(file: &[u8], adopt: Adopt) -> Result<Self, LoadError> {
         let mut proto = decode(file)?;
         if let Some(graph) = &mut proto.graph {
             graph.value_info.clear();

@@ -2,6 +2,7 @@
 
 use glovebox_protocol::{InferRequest, InferResponse, Tensor, TensorSpec};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::CallError;
@@ -17,6 +18,9 @@ pub struct Pipeline {
     version: Option<String>,
     description: Option<String>,
     licence: Option<String>,
+    /// For the engine, which is not known here.
+    #[serde(rename = "shapes")]
+    _shapes: Option<IgnoredAny>,
     input: Option<Input>,
     #[serde(default)]
     output: Output,

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use glovebox_image::while_doing;
+use glovebox_onnx::Shapes;
 use glovebox_pipeline::{About, CallError, Lengths, Pipeline};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -60,6 +61,11 @@ impl Config {
     /// none, that is said when the guest asks for it.
     pub(crate) fn lengths(&self) -> Option<Lengths> {
         self.standard.borrow().as_ref()?.as_ref().ok()?.lengths()
+    }
+
+    /// The shapes of inputs that the model leaves open.
+    pub(crate) fn shapes(&self) -> Result<Shapes, String> {
+        self.table("shapes")
     }
 
     /// What the model says of itself. Without its tables, every configuration is one of a standard

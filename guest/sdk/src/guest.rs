@@ -24,7 +24,8 @@ impl<F: Function> Loaded for Guest<F> {
         // Somebody has to name them: nobody else does.
         glovebox_kernels::register();
         let config = Config::from_json(config).map_err(LoadError::Config)?;
-        let model = Model::load(model, config.lengths().as_ref(), warm)?;
+        let shapes = config.shapes().map_err(LoadError::Config)?;
+        let model = Model::load(model, config.lengths().as_ref(), &shapes, warm)?;
         let about = config.about().map_err(LoadError::Config)?;
         let function = F::load(&model, &config).map_err(LoadError::Config)?;
         Ok(Self {

@@ -1,6 +1,6 @@
 //! The model: a graph in the engine, loaded once when packing.
 
-use glovebox_onnx::{Graph, LoadError};
+use glovebox_onnx::{Graph, LoadError, Shapes};
 use glovebox_pipeline::Lengths;
 use glovebox_protocol::{CallError, InferRequest, Signature, Tensor, TensorSpec};
 
@@ -21,15 +21,17 @@ enum Engine {
 }
 
 impl Model {
-    /// Loads an ONNX file; one that takes texts, for rows of these lengths.
+    /// Loads an ONNX file; one that takes texts, for rows of these lengths, others for inputs of these
+    /// shapes.
     /// With `warm`, the graph runs once on zeros, so that what tract prepares at its first run is
     /// part of the image and not of every request.
     pub(crate) fn load(
         file: &[u8],
         lengths: Option<&Lengths>,
+        shapes: &Shapes,
         warm: bool,
     ) -> Result<Self, LoadError> {
-        let engine = Engine::load(file, lengths)?;
+        let engine = Engine::load(file, lengths, shapes)?;
         let (inputs, outputs) = engine.specs();
         let signature = Signature {
             inputs: inputs.to_vec(),
@@ -86,13 +88,13 @@ impl Model {
 }
 
 impl Engine {
-    fn load(file: &[u8], lengths: Option<&Lengths>) -> Result<Self, LoadError> {
+    fn load(file: &[u8], lengths: Option<&Lengths>, shapes: &Shapes) -> Result<Self, LoadError> {
         if let Some(lengths) = lengths
             && let Some(rows) = Rows::load(file, lengths)?
         {
             return Ok(Self::Rows(rows));
         }
-        Graph::load(file, ADOPT).map(Self::Open)
+        Graph::load(file, shapes, ADOPT).map(Self::Open)
     }
 
     fn run_on_zeros(&self) {

@@ -30,7 +30,7 @@ impl Rows {
     /// # Errors
     /// What in the file is not ONNX, not supported or not consistent, with the node's name.
     pub(crate) fn load(file: &[u8], wanted: &Lengths) -> Result<Option<Self>, LoadError> {
-        let parsed = Parsed::of_rows(file, ADOPT)?;
+        let parsed = Parsed::of_sized(file, ADOPT)?;
         let declared = parsed.inputs()?;
         let Some(rows) = TokenRows::of(&declared, wanted) else {
             return Ok(None);

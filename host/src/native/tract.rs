@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use glovebox_onnx::{Adopt, Graph as Loaded, LoadError, Parsed, Weights, from_tract, to_tract};
+use glovebox_onnx::{
+    Adopt, Graph as Loaded, LoadError, Parsed, Shapes, Weights, from_tract, to_tract,
+};
 use glovebox_protocol::{Signature, Tensor};
 use tract_onnx::prelude::*;
 
@@ -19,7 +21,7 @@ use crate::limits;
 /// What in the file is not ONNX, not supported or not consistent.
 pub(super) fn load(file: &[u8]) -> Result<Arc<dyn Graph>, LoadError> {
     // tract's own operators are those for this machine.
-    let plans = match Loaded::load(file, Adopt::NOTHING) {
+    let plans = match Loaded::load(file, &Shapes::new(), Adopt::NOTHING) {
         Ok(graph) => Plans::One(Arc::new(Plan::new(graph)?)),
         // Some graphs make sense only to an engine that knows the sizes of their inputs.
         Err(error) => Plans::by_shapes(file).ok_or(error)?,
@@ -57,7 +59,7 @@ struct Prepared {
 impl Plans {
     /// None if the file says that there is only one shape, or is broken.
     fn by_shapes(file: &[u8]) -> Option<Self> {
-        let parsed = Parsed::of_rows(file, Adopt::NOTHING).ok()?;
+        let parsed = Parsed::of_sized(file, Adopt::NOTHING).ok()?;
         let inputs = parsed.inputs().ok()?;
         let is_open = inputs.iter().any(|input| input.shape.contains(&-1));
         is_open.then(|| {

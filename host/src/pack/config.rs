@@ -24,6 +24,8 @@ pub struct ModelConfig {
     pub description: Option<String>,
     /// Under which licence it is.
     pub licence: Option<String>,
+    /// The shapes of inputs that the model leaves open, for the guest to check and use.
+    pub shapes: Option<Value>,
     /// How media becomes tensors, for the guest to check and use. The tokenizer's file is read.
     pub input: Option<Value>,
     /// How tensors become an answer, for the guest to check and use. Labels are resolved.
@@ -91,6 +93,7 @@ struct ModelToml {
     version: Option<String>,
     description: Option<String>,
     licence: Option<String>,
+    shapes: Option<Value>,
     input: Option<Value>,
     output: Option<Value>,
     #[serde(default)]
@@ -174,6 +177,7 @@ impl ModelConfig {
             version: toml.version,
             description: toml.description,
             licence: toml.licence,
+            shapes: toml.shapes,
             input: toml.input,
             output: toml.output,
             examples: toml.example.into_iter().map(example).collect(),
@@ -233,8 +237,11 @@ impl ModelConfig {
             "name": self.name, "version": self.version, "description": self.description,
             "licence": self.licence, "input": input,
         });
-        if let Some(output) = output {
-            insert(&mut pipeline, "output", output);
+        let tables = [("shapes", self.shapes.clone()), ("output", output)];
+        for (key, table) in tables {
+            if let Some(table) = table {
+                insert(&mut pipeline, key, table);
+            }
         }
         pipeline
     }
