@@ -59,7 +59,7 @@ fn a_model_answers_for_the_sizes_that_are_written() {
     let answer = ask(2).ok();
     assert_eq!(answer["outputs"][0]["shape"], json!([2, 4]));
     assert_eq!(answer["outputs"][0]["data"][7], json!(7.0));
-    ask(3).refused(400, "shape");
+    ask(3).error(400, "invalid_request");
 }
 
 #[test]
