@@ -90,7 +90,7 @@ pub(crate) fn add_products(sums: &mut [i32; COLUMNS], row: [i16; 2], columns: &C
 
 /// The sums of the columns themselves.
 pub(crate) fn sums_of(columns: &[ColumnPairs]) -> [i32; COLUMNS] {
-    let mut sums = [0; COLUMNS];
+    let mut sums = [0i32; COLUMNS];
     for columns in columns {
         for ([a, b], sum) in columns.iter().zip(&mut sums) {
             *sum = sum.wrapping_add(i32::from(*a).wrapping_add((*b).into()));
