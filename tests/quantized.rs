@@ -69,12 +69,7 @@ impl Case {
     }
 
     fn input(mut self, name: &str, shape: &[usize], data: &[u8]) -> Self {
-        // The first dimension is open.
-        let [_, declared @ ..] = shape else {
-            panic!("a scalar");
-        };
-        let declared = declared.iter().map(|size| *size as i64);
-        let declared: Vec<i64> = [OPEN].into_iter().chain(declared).collect();
+        let declared: Vec<i64> = shape.iter().map(|size| *size as i64).collect();
         self.graph = self.graph.bytes(name, &declared);
         let input = json!({ "name": name, "datatype": "UINT8", "shape": shape, "data": data });
         self.inputs.push(input);
@@ -358,7 +353,7 @@ fn with_a_point(layers: usize, width: usize) -> Graph {
 /// Where tract's generic products would take several times as many.
 #[test]
 fn a_quantised_model_takes_fewer_instructions_than_with_a_point() {
-    const WIDTH: usize = 128;
+    const WIDTH: usize = 512;
     let dir = temporary();
     let graphs = [
         ("integers", dynamic(3, WIDTH)),
