@@ -531,6 +531,30 @@ fn the_error_function_is_that_of_its_series() {
         .check();
 }
 
+/// Sigmoids next to zero, where tract's are off by a part of themselves.
+#[test]
+fn sigmoid_and_silu_are_what_their_formulas_say() {
+    let far: Vec<f32> = noise(103, 551).iter().map(|x| x * 10.0 - 20.0).collect();
+    let sigmoid = |x: &f64| 1.0 / (1.0 + (-x).exp());
+    let silu = |x: &f64| x * sigmoid(x);
+    Case::new()
+        .input("x", &[OPEN], &[103], &far)
+        .node(Node::new("Sigmoid", "y", &["x"], &["y"]))
+        .node(Node::new("Sigmoid", "gate", &["x"], &["gate"]))
+        .node(Node::new("Mul", "z", &["x", "gate"], &["z"]))
+        .output(
+            "y",
+            1,
+            by_row(&far, 103, |row| row.iter().map(sigmoid).collect()),
+        )
+        .output(
+            "z",
+            1,
+            by_row(&far, 103, |row| row.iter().map(silu).collect()),
+        )
+        .check();
+}
+
 #[test]
 fn both_kinds_of_gelu_are_what_their_formulas_say() {
     let numbers: Vec<f32> = noise(103, 601).iter().map(|x| x * 100.0).collect();

@@ -38,7 +38,7 @@ impl Project {
 #[test]
 fn a_model_for_some_sizes_only_is_refused_with_what_to_write() {
     let line = Project::new("").pack().run().refusal();
-    let hint = "write them into model.toml, as shapes = { \"x\" = [";
+    let hint = "write them into model.toml: shapes = { \"x\" = [?, 4] } with a number for each ?";
     assert!(line.contains(hint), "{line}");
 }
 

@@ -15,6 +15,10 @@ pub enum Curve {
     Gelu,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, within 1e-6 of `x`.
     GeluTanh,
+    /// `1 / (1 + exp(-x))`, within 1e-6 of its value; that of -87 for all below.
+    Sigmoid,
+    /// `x / (1 + exp(-x))`, within 1e-6 of its value; below -87, a number next to zero.
+    Silu,
 }
 
 impl Curve {
@@ -24,6 +28,8 @@ impl Curve {
             Self::Erf => replace(numbers, 0.0, |_, x| erf(x)),
             Self::Gelu => replace(numbers, 0.0, |_, x| gelu(x)),
             Self::GeluTanh => replace(numbers, 0.0, |_, x| gelu_tanh(x)),
+            Self::Sigmoid => replace(numbers, 0.0, |_, x| Lanes::splat(1.0).div(divisor(x))),
+            Self::Silu => replace(numbers, 0.0, |_, x| x.div(divisor(x))),
         }
     }
 }
@@ -72,7 +78,18 @@ fn gelu_tanh(x: Lanes) -> Lanes {
     /// `-2 * sqrt(2 / pi)`
     const LINEAR: f32 = -1.595_769;
     const CUBIC: f32 = LINEAR * 0.044_715;
-    let exponent = x.mul(x.mul(x).polynomial(&[LINEAR, CUBIC]));
+    x.div(one_and_power(x.mul(x.mul(x).polynomial(&[LINEAR, CUBIC]))))
+}
+
+/// What a sigmoid divides by: `1 + exp(-x)`.
+#[inline(always)]
+fn divisor(x: Lanes) -> Lanes {
+    one_and_power(x.mul(Lanes::splat(-1.0)))
+}
+
+/// `1 + exp(exponent)`
+#[inline(always)]
+fn one_and_power(exponent: Lanes) -> Lanes {
     let exponent = exponent.max(Lanes::splat(LEAST)).min(Lanes::splat(MOST));
-    x.div(Lanes::splat(1.0).add(exp(exponent)))
+    Lanes::splat(1.0).add(exp(exponent))
 }

@@ -243,8 +243,22 @@ fn gelu_by_tanh_is_what_its_formula_says() {
 }
 
 #[test]
+fn sigmoid_and_silu_are_what_their_formulas_say_also_next_to_zero() {
+    // Far below, a sigmoid has no number of single precision.
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x.max(-87.0)).exp());
+    assert_curve(Curve::Sigmoid, sigmoid, |_, y| y);
+    assert_curve(Curve::Silu, |x| x * sigmoid(x), |_, y| y);
+}
+
+#[test]
 fn curves_of_what_is_no_number_are_none() {
-    for curve in [Curve::Erf, Curve::Gelu, Curve::GeluTanh] {
+    for curve in [
+        Curve::Erf,
+        Curve::Gelu,
+        Curve::GeluTanh,
+        Curve::Sigmoid,
+        Curve::Silu,
+    ] {
         let mut numbers = [0.0, f32::NAN, 1.0, -f32::NAN, 2.0];
         curve.apply(&mut numbers);
         assert_eq!(numbers.map(f32::is_nan), [false, true, false, true, false]);

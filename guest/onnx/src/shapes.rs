@@ -12,6 +12,8 @@ use crate::parsed::Parsed;
 pub type Shapes = BTreeMap<String, Vec<i64>>;
 
 const OPEN: i64 = -1;
+/// Of what the engine says, so that there is room for what may help.
+const SHOWN_LETTERS: usize = 240;
 
 impl Parsed {
     /// Gives inputs their shapes.
@@ -54,11 +56,20 @@ impl Parsed {
         let inputs = self.inputs().unwrap_or_default();
         let open = inputs.iter().find(|input| input.shape.contains(&OPEN));
         match (error, open) {
-            (LoadError::Model(why), Some(open)) => LoadError::Model(format!(
-                "{why}; input {:?} has open sizes, {:?}: if the model makes sense only for some, write \
-                 them into model.toml, as shapes = {{ {:?} = [1, 3, 224, 224] }}",
-                open.name, open.shape, open.name
-            )),
+            (LoadError::Model(why), Some(open)) => {
+                let why: String = why.chars().take(SHOWN_LETTERS).collect();
+                let size = |size: &i64| match *size {
+                    OPEN => "?".to_owned(),
+                    size => size.to_string(),
+                };
+                let shape: Vec<String> = open.shape.iter().map(size).collect();
+                LoadError::Model(format!(
+                    "{why}; if it makes sense only for some sizes of its inputs, write them into model.toml: \
+                     shapes = {{ {:?} = [{}] }} with a number for each ?",
+                    open.name,
+                    shape.join(", ")
+                ))
+            }
             (error, _) => error,
         }
     }

@@ -4,7 +4,7 @@ use glovebox_kernels::Curve;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::math::Erf;
-use tract_onnx::tract_core::ops::nn::{GeluApproximate, GeluExact};
+use tract_onnx::tract_core::ops::nn::{GeluApproximate, GeluExact, Sigmoid, Silu};
 
 use super::spec::is_of_floats;
 
@@ -20,6 +20,10 @@ impl Curved {
             Curve::Erf
         } else if op.0.is::<GeluExact>() {
             Curve::Gelu
+        } else if op.0.is::<Sigmoid>() {
+            Curve::Sigmoid
+        } else if op.0.is::<Silu>() {
+            Curve::Silu
         } else {
             // Tract's fast one has a square in the place of the cube.
             let gelu = op.0.downcast_ref::<GeluApproximate>()?;
