@@ -19,8 +19,9 @@ use crate::harness::host::Host;
 use crate::harness::hostile::settles;
 use crate::harness::onnx::{self, Graph, Node, OPEN};
 
-/// Waits long enough for all requests of a test to come together while another one runs.
-const BATCH: &str = "batch = { max = 8, delay = \"1s\" }\nmemory = \"64MiB\"";
+/// Waits long enough for all requests of a test to come together while another one runs, which goes
+/// away before.
+const BATCH: &str = "batch = { max = 8, delay = \"10s\" }\nmemory = \"64MiB\"";
 const WIDTH: usize = 32;
 
 /// A packed model of one layer, with rows.
@@ -202,7 +203,7 @@ fn a_request_waits_for_nobody_while_nothing_runs() {
 
 #[test]
 fn a_request_waits_no_longer_than_its_delay() {
-    let host = picky();
+    let host = picky_with(&BATCH.replace("10s", "1s"));
     let client = host.client();
     let first = endless(&client);
     let start = Instant::now();
@@ -320,11 +321,15 @@ const ENDLESS: u8 = 254;
 /// A host with a guest that answers with its input; it traps if a byte of that is 255, and never ends
 /// if one is 254.
 fn picky() -> Host {
+    picky_with(BATCH)
+}
+
+fn picky_with(limits: &str) -> Host {
     let dir = temporary();
     let file = dir.path().join("dense.wasm");
     let guest = Guest::infer(ECHO).fields(ROWS);
     fs::write(&file, guest.component()).unwrap();
-    serve_on_one_core(&file, BATCH)
+    serve_on_one_core(&file, limits)
 }
 
 /// A signature of one input `x` and one output `y`, UINT8 of any length: at 1024, with its specs at
@@ -370,7 +375,7 @@ fn a_model_without_rows_cannot_be_batched() {
     for (wrong, problem) in [
         ("batch = { max = 1 }", "batch.max"),
         ("batch = { max = 1025 }", "batch.max"),
-        ("batch = { max = 8, delay = \"2s\" }", "batch.delay"),
+        ("batch = { max = 8, delay = \"11s\" }", "batch.delay"),
         ("batch = { max = 8, size = 3 }", "size"),
         ("batch = 8", "{ max = 8 }"),
     ] {

@@ -325,8 +325,8 @@ pub struct Batch {
 impl Batch {
     /// The largest `max`: a larger one would wait for more requests than there can be.
     pub const ROWS: u64 = 1024;
-    /// The longest `delay`; it is added to the time of most requests.
-    pub const LONGEST_DELAY: Duration = Duration::from_secs(1);
+    /// The longest `delay`. A request waits only while its model runs for others on all cores.
+    pub const LONGEST_DELAY: Duration = Duration::from_secs(10);
 
     /// About the time of a small model.
     fn default_delay() -> Duration {
