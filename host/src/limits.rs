@@ -12,8 +12,9 @@ const GIB: u64 = 1 << 30;
 
 /// How long guest code runs before the next tenant's turn; the grain of CPU limits.
 pub const TICK: Duration = Duration::from_millis(1);
-/// Ticks without a guest, one after the other, after which there are none until the next guest.
-pub const IDLE_TICKS: u32 = 100;
+/// Ticks without a guest, one after the other, after which there are none until the next guest: to wake
+/// the thread that makes them takes about as long as a few of them.
+pub const IDLE_TICKS: u32 = 4;
 
 /// By how much compute threads are nicer than others: enough that Linux lets a thread that wakes
 /// run before them, and a fair share remains for guests on a machine that does other work too.

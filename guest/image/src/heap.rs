@@ -29,6 +29,11 @@ const WASM_PAGE: usize = 65536;
 /// Blocks of at least this size lie apart from the small ones: a request writes to small blocks
 /// (reference counts), and each page written to costs a copy-on-write fault.
 const LARGE: usize = 4096;
+/// The huge pages of most hosts, of which a host may give one for a part of the memory that it covers.
+const HUGE_PAGE: usize = 2 << 20;
+/// So much memory is taken in huge pages: to clear one takes as long as to map a quarter of this in
+/// small ones.
+const TAKEN_IN_HUGE_PAGES: usize = 256 << 10;
 /// Room for the blocks of start-up, before anything is tracked.
 const BOOT_BYTES: usize = 4096;
 
@@ -362,19 +367,24 @@ impl Pages {
         }
     }
 
-    fn take(&self, bytes: usize) -> Option<usize> {
-        let Some(start) = self.next.get() else {
-            return grow(bytes);
+    /// Where at least so many bytes begin and end.
+    fn take(&self, bytes: usize) -> Option<Range<usize>> {
+        let Some(next) = self.next.get() else {
+            let start = grow(bytes)?;
+            return Some(start..start + bytes.next_multiple_of(WASM_PAGE));
         };
-        let end = start
-            .checked_add(bytes)?
-            .checked_next_multiple_of(WASM_PAGE)?;
+        let page = match bytes < TAKEN_IN_HUGE_PAGES {
+            true => WASM_PAGE,
+            false => HUGE_PAGE,
+        };
+        let start = next.checked_next_multiple_of(page)?;
+        let end = start.checked_add(bytes)?.checked_next_multiple_of(page)?;
         let missing = (end / WASM_PAGE).saturating_sub(core::arch::wasm32::memory_size::<0>());
         if missing > 0 {
             grow(missing * WASM_PAGE)?;
         }
         self.next.set(Some(end));
-        Some(start)
+        Some(start..end)
     }
 }
 
@@ -383,7 +393,7 @@ impl Pages {
 unsafe impl dlmalloc::Allocator for Pages {
     fn alloc(&self, bytes: usize) -> (*mut u8, usize, u32) {
         match self.take(bytes) {
-            Some(start) => (start as *mut u8, bytes.next_multiple_of(WASM_PAGE), 0),
+            Some(taken) => (taken.start as *mut u8, taken.len(), 0),
             None => (null_mut(), 0, 0),
         }
     }
