@@ -2,12 +2,9 @@
 //!
 //! `guest/kernels/tests` asks the same of what surrounds the innermost loops, without a sandbox.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
-use crate::harness::command::Glovebox;
-use crate::harness::files::temporary;
+use crate::harness::once::outputs_of;
 use crate::harness::onnx::{Graph, Node, OPEN, noise};
 
 /// Largest difference to a plain loop, as a part of the largest value.
@@ -85,24 +82,11 @@ impl Case {
     }
 
     fn check(self) {
-        let dir = temporary();
-        let (onnx, wasm) = (dir.path().join("m.onnx"), dir.path().join("m.wasm"));
-        let request = dir.path().join("request.json");
-        fs::write(&onnx, self.graph.model()).unwrap();
-        fs::write(&request, json!({ "inputs": self.inputs }).to_string()).unwrap();
-        Glovebox::new("pack")
-            .arg(&onnx)
-            .option("--output", &wasm)
-            .run()
-            .success();
-        let run = Glovebox::new("run").arg(wasm).option("--tensors", request);
-        let answer = run.run().json();
-        let outputs = answer["outputs"].as_array().unwrap();
+        let outputs = outputs_of(self.graph, &self.inputs);
         assert_eq!(outputs.len(), self.expected.len());
-        for (output, (name, expected)) in outputs.iter().zip(&self.expected) {
-            assert_eq!(output["name"], *name);
-            let values = output["data"].as_array().unwrap().iter();
-            let values: Vec<f32> = values.map(|x| x.as_f64().unwrap() as f32).collect();
+        for ((found, values), (name, expected)) in outputs.iter().zip(&self.expected) {
+            assert_eq!(found, name);
+            let values: Vec<f32> = values.iter().map(|x| x.as_f64().unwrap() as f32).collect();
             assert_close(name, &values, expected);
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, manifest, temporary};
+use crate::harness::once::outputs_of;
 use crate::harness::onnx::{Graph, INT8, INT32, Node, OPEN, UINT8, noise};
 
 /// Rows, steps and columns, around the edges of tiles (4, 8), of pairs and of unrolled loops (32).
@@ -88,24 +89,11 @@ impl Case {
     }
 
     fn check(self) {
-        let dir = temporary();
-        let (onnx, wasm) = (dir.path().join("m.onnx"), dir.path().join("m.wasm"));
-        let request = dir.path().join("request.json");
-        fs::write(&onnx, self.graph.model()).unwrap();
-        fs::write(&request, json!({ "inputs": self.inputs }).to_string()).unwrap();
-        Glovebox::new("pack")
-            .arg(&onnx)
-            .option("--output", &wasm)
-            .run()
-            .success();
-        let run = Glovebox::new("run").arg(wasm).option("--tensors", request);
-        let answer = run.run().json();
-        let outputs = answer["outputs"].as_array().unwrap();
+        let outputs = outputs_of(self.graph, &self.inputs);
         assert_eq!(outputs.len(), self.expected.len());
-        for (output, (name, expected)) in outputs.iter().zip(&self.expected) {
-            assert_eq!(output["name"], *name);
-            let values = output["data"].as_array().unwrap().iter();
-            let values: Vec<i64> = values.map(|x| x.as_i64().unwrap()).collect();
+        for ((found, values), (name, expected)) in outputs.iter().zip(&self.expected) {
+            assert_eq!(found, name);
+            let values: Vec<i64> = values.iter().map(|x| x.as_i64().unwrap()).collect();
             assert_eq!(values, *expected, "{name}");
         }
     }

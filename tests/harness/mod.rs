@@ -11,6 +11,7 @@ pub(crate) mod host;
 pub(crate) mod hostile;
 pub(crate) mod http2;
 pub(crate) mod media;
+pub(crate) mod once;
 pub(crate) mod onnx;
 pub(crate) mod origin;
 pub(crate) mod probe;
