@@ -12,8 +12,8 @@ const GIB: u64 = 1 << 30;
 
 /// How long guest code runs before the next tenant's turn; the grain of CPU limits.
 pub const TICK: Duration = Duration::from_millis(1);
-/// Ticks without a guest, one after the other, after which there are none until the next guest: to wake
-/// the thread that makes them takes about as long as a few of them.
+/// Ticks without a guest, one after the other, after which there are none until the next guest. Few, for
+/// each is a thread that wakes; not one, for the next guest has to wake it by a system call.
 pub const IDLE_TICKS: u32 = 4;
 
 /// By how much compute threads are nicer than others: enough that Linux lets a thread that wakes
