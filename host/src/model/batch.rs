@@ -46,6 +46,9 @@ struct Groups {
 /// The right to run the model. When it ends, the oldest group has it.
 pub struct Turn(Arc<Batcher>);
 
+/// Takes seats that nobody sits on any more out of the groups.
+struct Leaves<'a>(&'a Batcher);
+
 /// Requests that will be one execution.
 struct Group {
     number: u64,
@@ -111,8 +114,15 @@ impl Batcher {
         })
     }
 
-    /// Has a request wait for others. Dropping the receiver gives it up.
-    pub fn join(self: &Arc<Self>, member: Member) -> oneshot::Receiver<Share> {
+    /// Has a request wait for others, and gives it its share. Dropping the future gives the wait up,
+    /// and what the request holds.
+    pub async fn join(self: &Arc<Self>, member: Member) -> Option<Share> {
+        // Dropped after the receiver is: then the seat can be told from others.
+        let _leaves = Leaves(self);
+        self.sit(member).await.ok()
+    }
+
+    fn sit(self: &Arc<Self>, member: Member) -> oneshot::Receiver<Share> {
         let (answer, receiver) = oneshot::channel();
         let seat = Seat {
             member,
@@ -197,7 +207,21 @@ impl Drop for Turn {
     }
 }
 
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        // What they hold goes when the groups are no longer locked.
+        let _left = lock(&self.0.groups).leave();
+    }
+}
+
 impl Groups {
+    /// Takes out the seats that nobody sits on any more, and groups without any.
+    fn leave(&mut self) -> Vec<Seat> {
+        let left = self.open.iter_mut().flat_map(Group::leave).collect();
+        self.open.retain(|group| !group.seats.is_empty());
+        left
+    }
+
     /// Takes out a group.
     fn take(&mut self, wanted: impl Fn(&Group) -> bool) -> Option<Group> {
         let index = self.open.iter().position(wanted)?;
@@ -220,6 +244,16 @@ impl Group {
     fn has_room(&self, member: &Member, rows: u64, bytes: Bytes) -> bool {
         self.rows.saturating_add(member.rows) <= rows
             && self.bytes.saturating_add(member.bytes()) <= bytes.0
+    }
+
+    fn leave(&mut self) -> Vec<Seat> {
+        let left = self.seats.extract_if(.., |seat| seat.answer.is_closed());
+        let left: Vec<_> = left.collect();
+        for Seat { member, .. } in &left {
+            self.rows = self.rows.saturating_sub(member.rows);
+            self.bytes = self.bytes.saturating_sub(member.bytes());
+        }
+        left
     }
 
     fn push(&mut self, seat: Seat) {

@@ -186,7 +186,7 @@ impl Inference {
         let until = self.deadline + limits::BATCH_GRACE;
         let share = timeout_at(until.into(), batcher.join(member));
         let share = share.await.map_err(|_| RequestError::Timeout)?;
-        let share = share.map_err(|_| RequestError::INTERNAL)?;
+        let share = share.ok_or(RequestError::INTERNAL)?;
         self.record.rows(rows, share.execution);
         self.settle(share.finished)
     }
