@@ -18,6 +18,8 @@ mod gemm;
 mod gemv;
 #[path = "build/object.rs"]
 mod object;
+#[path = "build/sweep.rs"]
+mod sweep;
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -32,6 +34,7 @@ fn main() {
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let mut functions: Vec<_> = gemm::ROWS_OF_PANELS.into_iter().map(gemm::tile).collect();
     functions.extend([gemv::column(), dot::tile()]);
+    functions.extend(sweep::functions());
     let archive = object::archive("kernels.o", &object::object(&functions));
     fs::write(out.join("libglovebox_kernels_wasm.a"), archive).expect("OUT_DIR is writable");
     println!("cargo::rustc-link-search=native={}", out.display());

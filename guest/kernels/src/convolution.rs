@@ -148,7 +148,7 @@ impl Filter {
     /// How far each number of a column is from the first, in an image with its border.
     fn all_places(&self, geometry: &Geometry) -> Vec<usize> {
         let channels = (0..self.channels).map(|channel| channel * geometry.padded_pixels());
-        let places: Vec<usize> = geometry.places().collect();
+        let places: Vec<usize> = geometry.distances().collect();
         channels
             .flat_map(|channel| places.iter().map(move |place| channel + place))
             .collect()

@@ -16,14 +16,6 @@ pub struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Nothing at all.
-    pub(crate) const NONE: Finish<'static> = Finish {
-        bias: &[],
-        addend: None,
-        least: f32::NEG_INFINITY,
-        most: f32::INFINITY,
-    };
-
     /// What a channel begins with.
     pub(crate) fn bias_of(&self, channel: usize) -> f32 {
         self.bias.get(channel).copied().unwrap_or_default()

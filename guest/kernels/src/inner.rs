@@ -7,8 +7,49 @@
 /// `a` and `b` hold `k` steps of their panels; `c` has room for the whole result.
 pub(crate) type Inner = unsafe extern "C" fn(k: usize, a: *const f32, b: *const f32, c: *mut f32);
 
+/// A place of a window.
+#[repr(C)]
+pub(crate) struct Tap {
+    /// How far it is from the window's first.
+    pub(crate) bytes: usize,
+    /// Its number in the filter.
+    pub(crate) weight: f32,
+}
+
+/// Windows of a block.
+pub(crate) const BLOCK: usize = 32;
+/// Places that are seen at once.
+pub(crate) const TAPS: usize = 9;
+
+/// Windows that begin at each number of an image, side by side.
+#[repr(C)]
+pub(crate) struct Run {
+    /// How many places are seen, one to [`TAPS`].
+    pub(crate) count: usize,
+    pub(crate) taps: *const Tap,
+    pub(crate) image: *const f32,
+    /// What the sums of a block begin with, and how many bytes behind it is that of the next block.
+    pub(crate) begin: *const f32,
+    pub(crate) begin_step: usize,
+    pub(crate) sums: *mut f32,
+    /// How many blocks there are, one at least.
+    pub(crate) blocks: usize,
+    /// No sum ends below it.
+    pub(crate) least: f32,
+    /// No sum ends above it.
+    pub(crate) most: f32,
+}
+
+/// What places of each window add to its sum.
+///
+/// # Safety
+/// There is room for the sums of all blocks, and behind each place of the first window are as many
+/// numbers.
+pub(crate) type Sweeping = unsafe extern "C" fn(run: &Run);
+
 #[cfg(target_family = "wasm")]
 mod written {
+    use super::Run;
     use crate::lanes::{LANES, Lanes};
 
     const COLUMNS: usize = 8;
@@ -39,6 +80,10 @@ mod written {
     unsafe extern "C" {
         #[link_name = "glovebox_gemv_16"]
         pub(crate) fn gemv_16(k: usize, a: *const f32, b: *const f32, c: *mut f32);
+        #[link_name = "glovebox_sweep_max"]
+        pub(crate) fn sweep_max(run: &Run);
+        #[link_name = "glovebox_sweep_sum"]
+        pub(crate) fn sweep_sum(run: &Run);
     }
 
     #[inline(always)]
@@ -63,6 +108,34 @@ pub(crate) use written::*;
 
 #[cfg(not(target_family = "wasm"))]
 mod portable {
+    use super::{BLOCK, Run};
+
+    unsafe fn sweep(run: &Run, step: impl Fn(f32, f32, f32) -> f32) {
+        for window in 0..run.blocks * BLOCK {
+            let (block, at) = (window / BLOCK, window % BLOCK);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut sum = *run.begin.byte_add(block * run.begin_step).add(at);
+                for tap in 0..run.count {
+                    let tap = &*run.taps.add(tap);
+                    sum = step(sum, *run.image.byte_add(tap.bytes).add(window), tap.weight);
+                }
+                let sum = if sum < run.least { run.least } else { sum };
+                *run.sums.add(window) = if sum > run.most { run.most } else { sum };
+            }
+        }
+    }
+
+    pub(crate) unsafe extern "C" fn sweep_max(run: &Run) {
+        // SAFETY: the caller's promise.
+        unsafe { sweep(run, |sum, value, _| if sum < value { value } else { sum }) }
+    }
+
+    pub(crate) unsafe extern "C" fn sweep_sum(run: &Run) {
+        // SAFETY: the caller's promise.
+        unsafe { sweep(run, |sum, value, weight| sum + value * weight) }
+    }
+
     /// `c[ROWS][COLUMNS] += a * b`, where a step of A is `STRIDE` values.
     unsafe fn multiply<const ROWS: usize, const COLUMNS: usize, const STRIDE: usize>(
         k: usize,

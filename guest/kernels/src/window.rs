@@ -1,4 +1,7 @@
 //! Where a window lies on an image: the geometry of convolutions and pooling.
+#![allow(unsafe_code, reason = "copies rows that are as long as one another")]
+
+use crate::row::copy;
 
 /// A window that moves over an image; all values are rows, then columns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -104,17 +107,20 @@ impl Geometry {
         of(0, row) * of(1, column)
     }
 
-    /// How far each place of the window is from its first.
-    pub(crate) fn places(&self) -> impl Iterator<Item = usize> {
+    /// Row and column of each place of the window, from its first.
+    pub(crate) fn places(&self) -> impl Iterator<Item = [usize; 2]> {
         let Window {
             size: [rows, columns],
             dilations: [down, right],
             ..
         } = self.window;
+        (0..rows).flat_map(move |row| (0..columns).map(move |column| [row * down, column * right]))
+    }
+
+    /// How far each place of the window is from its first, in the image with its border.
+    pub(crate) fn distances(&self) -> impl Iterator<Item = usize> {
         let width = self.padded[1];
-        (0..rows).flat_map(move |row| {
-            (0..columns).map(move |column| row * down * width + column * right)
-        })
+        self.places().map(move |[row, column]| row * width + column)
     }
 
     /// Copies an image into `padded`, which is full of what stands around it.
@@ -124,25 +130,41 @@ impl Geometry {
 
     /// The same with rows of another width.
     pub(crate) fn pad_to(&self, image: &[f32], width: usize, padded: &mut [f32]) {
-        self.pad_with(image, width, padded, |number| number);
+        self.each_row(image, width, padded, |row, padded| {
+            // SAFETY: both rows are as long.
+            unsafe { copy::<1>(row.as_ptr(), 1, padded.as_mut_ptr(), row.len()) };
+        });
     }
 
     /// The same with numbers of another kind.
     pub(crate) fn pad_with<From: Copy, To>(
         &self,
         image: &[From],
-        width: usize,
         padded: &mut [To],
         to: impl Fn(From) -> To,
+    ) {
+        self.each_row(image, self.padded[1], padded, |row, padded| {
+            for (number, padded) in row.iter().zip(padded) {
+                *padded = to(*number);
+            }
+        });
+    }
+
+    /// Calls `take` with each row of an image and with its place in one that is so wide, of the same
+    /// length.
+    fn each_row<From, To>(
+        &self,
+        image: &[From],
+        width: usize,
+        padded: &mut [To],
+        take: impl Fn(&[From], &mut [To]),
     ) {
         let [_, columns] = self.input;
         let [above, left] = self.before;
         let rows = padded.chunks_exact_mut(width).skip(above);
         for (row, padded) in image.chunks_exact(columns).zip(rows) {
             if let Some(padded) = padded.get_mut(left..left + columns) {
-                for (number, padded) in row.iter().zip(padded) {
-                    *padded = to(*number);
-                }
+                take(row, padded);
             }
         }
     }

@@ -62,10 +62,21 @@ fn cases() -> Vec<Case> {
             ..PLAIN
         });
     }
-    cases.push(Case {
-        dilations: [2, 3],
-        ..PLAIN
-    });
+    // Windows that move on by less than they see, by more, and over gaps.
+    for (size, strides, dilations) in [
+        ([5, 5], [2, 2], [1, 1]),
+        ([2, 2], [4, 3], [1, 1]),
+        ([3, 3], [1, 1], [2, 3]),
+        ([3, 3], [2, 2], [2, 1]),
+    ] {
+        cases.push(Case {
+            size,
+            strides,
+            dilations,
+            input: [20, 37],
+            ..PLAIN
+        });
+    }
     cases.push(Case {
         before: [2, 0],
         after: [0, 2],
@@ -220,14 +231,14 @@ fn a_convolution_is_that_of_a_plain_loop() {
 #[test]
 fn a_depthwise_convolution_is_that_of_a_plain_loop() {
     for case in cases() {
-        for (channels, multiple) in [(1, 1), (3, 1), (2, 3)] {
+        for (channels, multiple, is_added) in [(1, 1, true), (3, 1, false), (2, 3, true)] {
             let all = channels * multiple;
             let filter = numbers(all * case.places(), 1);
             let image = numbers(channels * case.input_pixels(), 2);
             let (bias, addend) = (numbers(all, 3), numbers(all * case.output_pixels(), 4));
             let finish = Finish {
                 bias: &bias,
-                addend: Some(&addend),
+                addend: is_added.then_some(&addend),
                 least: -0.5,
                 most: 0.5,
             };

@@ -142,7 +142,7 @@ fn with_border<N: Copy + Into<i16>>(geometry: &Geometry, image: Quantized<'_, N>
     let mut bordered = vec![0; image.values.len() / input * padded + BEYOND];
     let channels = image.values.chunks_exact(input);
     for (channel, bordered) in channels.zip(bordered.chunks_exact_mut(padded)) {
-        geometry.pad_with(channel, geometry.padded[1], bordered, image.centred());
+        geometry.pad_with(channel, bordered, image.centred());
     }
     bordered
 }
@@ -150,7 +150,7 @@ fn with_border<N: Copy + Into<i16>>(geometry: &Geometry, image: Quantized<'_, N>
 /// How far the numbers of a column are from the first, two at a time. An odd one is its own
 /// neighbour, for which no row has a weight.
 fn pairs_of_places(geometry: &Geometry, channels: usize) -> Vec<[usize; 2]> {
-    let window: Vec<usize> = geometry.places().collect();
+    let window: Vec<usize> = geometry.distances().collect();
     let channels = (0..channels).map(|channel| channel * geometry.padded_pixels());
     let places: Vec<usize> = channels
         .flat_map(|channel| window.iter().map(move |place| channel + place))
