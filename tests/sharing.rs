@@ -243,6 +243,31 @@ fn no_request_finds_the_state_of_another() {
 }
 
 #[test]
+fn an_image_has_its_large_pages_where_its_file_has_them() {
+    const HUGE_PAGE: u64 = 2 << 20;
+    let host = Manifest::new(&manifest(&[("wine", wine(), "")]))
+        .up()
+        .serve();
+    let body = fs::read(model_dir("wine").join("examples/cultivar-1.json")).unwrap();
+    host.client()
+        .predict("wine", "application/json", &body)
+        .ok();
+    let mappings = host.mappings();
+    // Machine code is not written to, memory is. A line is `start-end rw-p offset device inode path`.
+    let images: Vec<_> = mappings
+        .lines()
+        .filter(|line| line.contains(" rw-p ") && line.ends_with(".cwasm"))
+        .collect();
+    assert!(!images.is_empty(), "{mappings}");
+    for image in images {
+        let mut words = image.split([' ', '-']);
+        let number = |word: Option<&str>| u64::from_str_radix(word.unwrap(), 16).unwrap();
+        let (start, offset) = (number(words.next()), number(words.nth(3)));
+        assert_eq!(start % HUGE_PAGE, offset % HUGE_PAGE, "{image}");
+    }
+}
+
+#[test]
 fn one_model_under_two_names_is_compiled_once() {
     let own = Own::new();
     let file = own.dir.path().join("own.wasm");

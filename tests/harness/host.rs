@@ -80,6 +80,11 @@ impl Host {
         kibibytes.map_or(0, |text| text.parse().expect("a number")) << 10
     }
 
+    /// What is mapped into it, a line each.
+    pub(crate) fn mappings(&self) -> String {
+        fs::read_to_string(self.proc("maps")).expect("it runs")
+    }
+
     /// Files and sockets that it has open now.
     pub(crate) fn open_files(&self) -> usize {
         fs::read_dir(self.proc("fd")).expect("it runs").count()
