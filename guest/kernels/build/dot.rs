@@ -8,14 +8,14 @@
 
 use wasm_encoder::{Function, InstructionSink, MemArg, ValType};
 
-use crate::gemm::{A, ACCUMULATORS, B, C, at, lanes, repeat};
+use crate::gemm::{A, ACCUMULATORS, B, at, lanes, one_by_one, read_sums, write_sums};
 use crate::object::Exported;
 
 const ROWS: u64 = 4;
 const TURNS: u32 = 4;
 const VECTORS: u32 = 2;
-/// Steps between two turns of the loop.
-const STEPS: u64 = 16;
+/// The most steps of a call, which `src/quantized/dot.rs` knows.
+const STEPS: u64 = 64;
 
 const COLUMNS: u32 = ACCUMULATORS + TURNS * VECTORS;
 const TURNED: u32 = COLUMNS + VECTORS;
@@ -25,18 +25,14 @@ const LOCALS: u32 = TURNED + 1 - ACCUMULATORS;
 const WEIGHTS_BYTES: u64 = ROWS * 2;
 const COLUMNS_BYTES: u64 = VECTORS as u64 * 16;
 
-/// `glovebox_dot_4x8(k, a, b, c)`, `k` being the number of pairs. Stores the diagonals to C: for each
-/// turn two vectors, of the first and of the second four columns.
+/// `glovebox_dot_4x8(k, a, b, c)`, `k` being the number of pairs, 1 to [`STEPS`]. Adds to the diagonals at
+/// C: for each turn two vectors, of the first and of the second four columns.
 pub fn tile() -> Exported {
     let mut body = Function::new([(LOCALS, ValType::V128)]);
     let mut code = body.instructions();
-    let panels = [(A, WEIGHTS_BYTES), (B, COLUMNS_BYTES)];
-    repeat(&mut code, STEPS, panels, multiply);
-    for sum in 0..TURNS * VECTORS {
-        code.local_get(C)
-            .local_get(ACCUMULATORS + sum)
-            .v128_store(at(u64::from(sum) * 16));
-    }
+    read_sums(&mut code, TURNS * VECTORS);
+    one_by_one(&mut code, STEPS, multiply);
+    write_sums(&mut code, TURNS * VECTORS);
     code.end();
     Exported {
         name: "glovebox_dot_4x8".into(),

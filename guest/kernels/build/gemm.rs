@@ -10,9 +10,9 @@
 //! ```
 //!
 //! So accumulator `turn` holds a diagonal of the 4x4 block. Eight accumulators, two vectors of B, one
-//! of A and one that is overwritten are twelve registers. The sums begin at zero and are stored as they
-//! are: with anything else to do before the loop or behind it, Cranelift keeps one of them in memory,
-//! and every step waits for that.
+//! of A and one that is overwritten are twelve registers. There is no loop: at the head of one the engine
+//! may stop the guest, so it would have all sums in memory there, and each of them would wait for that. Who
+//! has more steps calls again, and the sums go on.
 
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
@@ -23,9 +23,8 @@ pub const ROWS_OF_PANELS: [u64; 3] = [4, 8, 16];
 
 const TURNS: u32 = 4;
 const VECTORS: u32 = 2;
-/// Steps of `k` between two turns of the loop: at its head the engine may stop the guest, and
-/// all accumulators are in memory there.
-const STEPS: u64 = 32;
+/// The most steps of a call, which `src/inner.rs` knows.
+const STEPS: u64 = 128;
 
 /// The parameters of all functions: how many steps, the panels, and where the result goes.
 pub const K: u32 = 0;
@@ -51,21 +50,15 @@ pub fn at(offset: u64) -> MemArg {
     }
 }
 
-/// `glovebox_gemm_4x8_<rows>(k, a, b, c)`, `rows` being the rows of a panel of A; `k` may be 0. Stores
-/// the diagonals to C: for each turn two vectors, of the first and of the second four columns.
+/// `glovebox_gemm_4x8_<rows>(k, a, b, c)`, `rows` being the rows of a panel of A, and `k` 1 to
+/// [`STEPS`]. Adds to the diagonals at C: for each turn two vectors, of the first and of the second four
+/// columns.
 pub fn tile(rows: u64) -> Exported {
     let mut body = Function::new([(LOCALS, ValType::V128)]);
     let mut code = body.instructions();
-    let panels = [(A, rows * 4), (B, u64::from(VECTORS) * 16)];
-    repeat(&mut code, STEPS, panels, |code, step| {
-        multiply(code, rows, step);
-    });
-    for sum in 0..TURNS * VECTORS {
-        let place = at(u64::from(sum) * 16);
-        code.local_get(C)
-            .local_get(ACCUMULATORS + sum)
-            .v128_store(place);
-    }
+    read_sums(&mut code, TURNS * VECTORS);
+    one_by_one(&mut code, STEPS, |code, step| multiply(code, rows, step));
+    write_sums(&mut code, TURNS * VECTORS);
     code.end();
     Exported {
         name: format!("glovebox_gemm_4x8_{rows}"),
@@ -74,42 +67,38 @@ pub fn tile(rows: u64) -> Exported {
     }
 }
 
-/// Does `step` for all of [`K`], so many times between two turns of the loop. Each panel is a pointer
-/// and how many bytes of it are a step.
-pub fn repeat(
+/// Reads accumulators from [`C`].
+pub fn read_sums(code: &mut InstructionSink<'_>, count: u32) {
+    for sum in 0..count {
+        code.local_get(C).v128_load(at(u64::from(sum) * 16));
+        code.local_set(ACCUMULATORS + sum);
+    }
+}
+
+/// Writes accumulators to [`C`].
+pub fn write_sums(code: &mut InstructionSink<'_>, count: u32) {
+    for sum in 0..count {
+        code.local_get(C).local_get(ACCUMULATORS + sum);
+        code.v128_store(at(u64::from(sum) * 16));
+    }
+}
+
+/// Does `step` for all of [`K`], which are one to `steps`.
+pub fn one_by_one(
     code: &mut InstructionSink<'_>,
     steps: u64,
-    panels: [(u32, u64); 2],
     step: impl Fn(&mut InstructionSink<'_>, u64),
 ) {
     code.block(BlockType::Empty);
-    code.local_get(K).i32_eqz().br_if(0);
-    code.loop_(BlockType::Empty);
     for index in 0..steps {
         step(code, index);
         if index + 1 < steps {
             // Leaving is what makes the engine compute a step before the next one is read.
-            count(code).i32_eqz().br_if(1);
+            code.local_get(K).i32_const(1).i32_sub();
+            code.local_tee(K).i32_eqz().br_if(0);
         }
     }
-    for (pointer, bytes) in panels {
-        advance(code, pointer, steps * bytes);
-    }
-    count(code).br_if(0);
-    code.end().end();
-}
-
-/// Counts [`K`] down by one and leaves what is left on the stack.
-fn count<'a, 'b>(code: &'a mut InstructionSink<'b>) -> &'a mut InstructionSink<'b> {
-    code.local_get(K).i32_const(1).i32_sub().local_tee(K)
-}
-
-/// Moves a pointer on.
-fn advance(code: &mut InstructionSink<'_>, pointer: u32, bytes: u64) {
-    code.local_get(pointer)
-        .i32_const(bytes as i32)
-        .i32_add()
-        .local_set(pointer);
+    code.end();
 }
 
 fn multiply(code: &mut InstructionSink<'_>, rows: u64, step: u64) {

@@ -5,7 +5,7 @@
 
 use wasm_encoder::{Function, InstructionSink, ValType};
 
-use crate::gemm::{A, ACCUMULATORS, B, C, at, repeat};
+use crate::gemm::{A, ACCUMULATORS, B, C, at, one_by_one};
 use crate::object::Exported;
 
 /// How many rows the panels of A have.
@@ -13,7 +13,8 @@ pub const ROWS: u64 = 16;
 
 const VECTORS: u32 = 4;
 const CHAINS: u32 = 2;
-const STEPS: u64 = 16;
+/// The most steps of a call, which `src/inner.rs` knows.
+const STEPS: u64 = 128;
 
 const SPREAD: u32 = ACCUMULATORS + VECTORS * CHAINS;
 const LOCALS: u32 = SPREAD + 1 - ACCUMULATORS;
@@ -22,11 +23,11 @@ fn accumulator(chain: u32, vector: u32) -> u32 {
     ACCUMULATORS + chain * VECTORS + vector
 }
 
-/// `glovebox_gemv_16(k, a, b, c)`.
+/// `glovebox_gemv_16(k, a, b, c)`, `k` being 1 to [`STEPS`].
 pub fn column() -> Exported {
     let mut body = Function::new([(LOCALS, ValType::V128)]);
     let mut code = body.instructions();
-    repeat(&mut code, STEPS, [(A, ROWS * 4), (B, 4)], multiply);
+    one_by_one(&mut code, STEPS, multiply);
     for vector in 0..VECTORS {
         let place = at(u64::from(vector) * 16);
         code.local_get(C);

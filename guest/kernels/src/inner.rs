@@ -53,18 +53,21 @@ mod written {
     use crate::lanes::{LANES, Lanes};
 
     const COLUMNS: usize = 8;
+    /// What the functions of the build script do at most in one call.
+    const STEPS: usize = 128;
 
     /// Functions of `build/gemm.rs`, and their diagonals as rows.
     macro_rules! products {
-        ($($name:ident: $written:ident;)*) => {
+        ($($name:ident: $written:ident, $rows:literal;)*) => {
             $(pub(crate) unsafe extern "C" fn $name(k: usize, a: *const f32, b: *const f32, c: *mut f32) {
                 unsafe extern "C" {
                     fn $written(k: usize, a: *const f32, b: *const f32, diagonals: *mut f32);
                 }
-                let mut diagonals = [0f32; LANES * COLUMNS];
-                // SAFETY: the caller's promise; the diagonals have room for what is written.
+                let mut diagonals = [Lanes::splat(0.0); COLUMNS];
+                // SAFETY: the caller's promise; there are as many diagonals as are written.
                 unsafe {
-                    $written(k, a, b, diagonals.as_mut_ptr());
+                    let sums = diagonals.as_mut_ptr().cast();
+                    in_parts(k, (a, $rows), (b, COLUMNS), |k, a, b| $written(k, a, b, sums));
                     add_rows(&diagonals, c);
                 }
             })*
@@ -72,14 +75,45 @@ mod written {
     }
 
     products! {
-        gemm_4x8_4: glovebox_gemm_4x8_4;
-        gemm_4x8_8: glovebox_gemm_4x8_8;
-        gemm_4x8_16: glovebox_gemm_4x8_16;
+        gemm_4x8_4: glovebox_gemm_4x8_4, 4;
+        gemm_4x8_8: glovebox_gemm_4x8_8, 8;
+        gemm_4x8_16: glovebox_gemm_4x8_16, 16;
+    }
+
+    pub(crate) unsafe extern "C" fn gemv_16(k: usize, a: *const f32, b: *const f32, c: *mut f32) {
+        unsafe extern "C" {
+            fn glovebox_gemv_16(k: usize, a: *const f32, b: *const f32, c: *mut f32);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { in_parts(k, (a, 16), (b, 1), |k, a, b| glovebox_gemv_16(k, a, b, c)) }
+    }
+
+    /// Calls a function for [`STEPS`] steps at a time. Each panel has so many numbers a step.
+    ///
+    /// # Safety
+    /// The panels have `k` steps.
+    #[inline(always)]
+    unsafe fn in_parts(
+        k: usize,
+        (a, rows): (*const f32, usize),
+        (b, columns): (*const f32, usize),
+        call: impl Fn(usize, *const f32, *const f32),
+    ) {
+        let mut from = 0;
+        while from < k {
+            // SAFETY: the caller's promise.
+            unsafe {
+                call(
+                    STEPS.min(k - from),
+                    a.add(from * rows),
+                    b.add(from * columns),
+                );
+            }
+            from += STEPS;
+        }
     }
 
     unsafe extern "C" {
-        #[link_name = "glovebox_gemv_16"]
-        pub(crate) fn gemv_16(k: usize, a: *const f32, b: *const f32, c: *mut f32);
         #[link_name = "glovebox_sweep_max"]
         pub(crate) fn sweep_max(run: &Run);
         #[link_name = "glovebox_sweep_sum"]
@@ -87,14 +121,12 @@ mod written {
     }
 
     #[inline(always)]
-    unsafe fn add_rows(diagonals: &[f32; LANES * COLUMNS], c: *mut f32) {
-        for column in [0, LANES] {
-            // SAFETY: the diagonals have four vectors for these columns, and so have four rows of C.
-            unsafe {
-                let turn =
-                    |turn: usize| Lanes::load(diagonals.as_ptr().add(turn * COLUMNS + column));
-                let rows = Lanes::rows_of([turn(0), turn(1), turn(2), turn(3)]);
-                for (row, sum) in rows.into_iter().enumerate() {
+    unsafe fn add_rows(diagonals: &[Lanes; COLUMNS], c: *mut f32) {
+        let [t0, u0, t1, u1, t2, u2, t3, u3] = *diagonals;
+        for (column, turns) in [(0, [t0, t1, t2, t3]), (LANES, [u0, u1, u2, u3])] {
+            for (row, sum) in Lanes::rows_of(turns).into_iter().enumerate() {
+                // SAFETY: there are four rows of C.
+                unsafe {
                     let at = c.add(row * COLUMNS + column);
                     Lanes::load(at).add(sum).store(at);
                 }

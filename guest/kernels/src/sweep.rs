@@ -4,6 +4,8 @@
     reason = "reads an image at places that its geometry names"
 )]
 
+use std::iter::repeat_n;
+
 use crate::finish::Finish;
 use crate::inner::{BLOCK, Run, Sweeping, TAPS, Tap, sweep_max, sweep_sum};
 use crate::lanes::{LANES, Lanes};
@@ -12,7 +14,7 @@ use crate::row::copy;
 use crate::size::WrongSize;
 use crate::window::Geometry;
 
-const UNBOUNDED: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+pub(crate) const UNBOUNDED: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 
 /// A convolution in which each channel of the output sees one channel of the image: `filter` has the
 /// window's numbers for each of `channels`, and an image has `channels / multiple` of them.
@@ -47,13 +49,11 @@ pub fn convolve_depthwise(
     let filters = filter.chunks_exact(places.max(1) * multiple);
     let images = image.chunks_exact(geometry.input_pixels().max(1));
     for (channel, ((image, filter), output)) in images.zip(filters).zip(outputs).enumerate() {
-        sweep.parts.fill(image);
+        sweep.fill(image);
         let filters = filter.chunks_exact(places.max(1));
         let outputs = output.chunks_exact_mut(pixels);
         for (channel, (filter, output)) in (channel * multiple..).zip(filters.zip(outputs)) {
-            for (tap, weight) in sweep.taps.iter_mut().zip(filter) {
-                tap.weight = *weight;
-            }
+            sweep.weigh(filter.iter().copied());
             sweep.fold(finish.bias_of(channel), bounds);
             sweep.write(output);
         }
@@ -81,7 +81,7 @@ pub fn pool_max(
     let images = image.chunks_exact(geometry.input_pixels().max(1));
     let outputs = output.chunks_exact_mut(geometry.output_pixels().max(1));
     for (image, output) in images.zip(outputs) {
-        sweep.parts.fill(image);
+        sweep.fill(image);
         sweep.fold(f32::NEG_INFINITY, UNBOUNDED);
         sweep.write(output);
     }
@@ -103,19 +103,18 @@ pub fn pool_mean(
     check(geometry, channels, image, channels, output)?;
     let mut sweep = Sweep::new(geometry, sweep_sum, 0.0);
     // Where all windows see as much, it is a weight.
-    let weight = (sweep.taps.len() as f32).recip();
+    let [rows, columns] = geometry.window.size;
+    let weight = ((rows * columns) as f32).recip();
     let factor = |pixel| 1.0 / (weight * geometry.seen(pixel).max(1) as f32);
     let factors: Vec<f32> = match counts_border || !geometry.has_border() {
         true => Vec::new(),
         false => (0..geometry.output_pixels()).map(factor).collect(),
     };
-    for tap in &mut sweep.taps {
-        tap.weight = weight;
-    }
+    sweep.weigh(repeat_n(weight, rows * columns));
     let images = image.chunks_exact(geometry.input_pixels().max(1));
     let outputs = output.chunks_exact_mut(geometry.output_pixels().max(1));
     for (image, output) in images.zip(outputs) {
-        sweep.parts.fill(image);
+        sweep.fill(image);
         sweep.fold(0.0, UNBOUNDED);
         sweep.write(output);
         for (mean, factor) in output.iter_mut().zip(&factors) {
@@ -138,7 +137,7 @@ fn check(
 
 /// One channel at a time. It is seen as one long row: windows across the ends of its rows are seen for
 /// nothing, which costs less than to begin anew with each row.
-struct Sweep<'a> {
+pub(crate) struct Sweep<'a> {
     geometry: &'a Geometry,
     inner: Sweeping,
     taps: Vec<Tap>,
@@ -148,7 +147,8 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(geometry: &'a Geometry, inner: Sweeping, border: f32) -> Self {
+    /// For images of this geometry, with `border` around them. All places of a window weigh 1.
+    pub(crate) fn new(geometry: &'a Geometry, inner: Sweeping, border: f32) -> Self {
         // The last block reaches over the end; what it reads there is not used.
         let parts = Parts::new(geometry, border, BLOCK);
         let tap = |place| Tap {
@@ -167,8 +167,20 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Sees the channel that `parts` holds. All windows begin with a number, and end within bounds.
-    fn fold(&mut self, begin: f32, [least, most]: [f32; 2]) {
+    /// Takes a channel of an image.
+    pub(crate) fn fill(&mut self, channel: &[f32]) {
+        self.parts.fill(channel);
+    }
+
+    /// Takes what the places of a window weigh.
+    pub(crate) fn weigh(&mut self, weights: impl IntoIterator<Item = f32>) {
+        for (tap, weight) in self.taps.iter_mut().zip(weights) {
+            tap.weight = weight;
+        }
+    }
+
+    /// Sees the channel. All windows begin with a number, and end within bounds.
+    pub(crate) fn fold(&mut self, begin: f32, [least, most]: [f32; 2]) {
         // Written as it is read, by vectors: the processor waits for other stores to reach its cache.
         let first = [Lanes::splat(begin); BLOCK / LANES];
         let sums: *mut f32 = self.run.as_mut_ptr().cast();
@@ -197,11 +209,11 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Takes what belongs to the output.
-    fn write(&self, output: &mut [f32]) {
-        let columns = self.geometry.output[1];
+    /// Writes a channel of the output.
+    pub(crate) fn write(&self, output: &mut [f32]) {
+        let [rows, columns] = self.geometry.output;
         let mut run = self.run.as_ptr().cast::<f32>();
-        for output in output.chunks_exact_mut(columns) {
+        for output in output.chunks_exact_mut(columns).take(rows) {
             // SAFETY: there are as many rows of windows in the run, and each is as long.
             unsafe { copy::<1>(run, 1, output.as_mut_ptr(), columns) };
             run = run.wrapping_add(self.parts.width());

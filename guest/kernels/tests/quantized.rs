@@ -265,6 +265,14 @@ fn cases() -> Vec<Case> {
         ..PLAIN
     });
     cases.push(Case { window: 5, ..PLAIN });
+    // Sums that numbers with a point hold exactly, and some that they may not.
+    for window in [5, 16, 17] {
+        cases.push(Case {
+            window,
+            image: [20, 20],
+            ..depthwise
+        });
+    }
     cases
 }
 

@@ -1,7 +1,7 @@
 //! Convolutions as products, whose columns are gathered eight pixels at a time.
 
 use super::Quantized;
-use super::dot::{COLUMNS, ColumnPairs, add_products};
+use super::dot::{COLUMNS, ColumnPairs};
 use super::finish::Finish;
 use super::gather::{BEYOND, Panel};
 use super::weights::{Shape, Weights};
@@ -38,6 +38,10 @@ impl Weights<'_> {
         if output.is_empty() {
             return Ok(());
         }
+        if channels == 1 && self.is_depthwise() {
+            self.convolve_depthwise(geometry, image, finish, output);
+            return Ok(());
+        }
         let work = Work {
             weights: self,
             finish,
@@ -49,13 +53,9 @@ impl Weights<'_> {
         let mut columns = vec![[[0; 2]; COLUMNS]; self.shape.pairs()];
         for pixel in (0..pixels).step_by(COLUMNS) {
             let panel = Panel::at(geometry, pixel);
-            let at = (&panel, pixel);
             for group in 0..groups {
                 let image = images.get(group * size..).unwrap_or_default();
-                match rows {
-                    1 => work.row(group, at, image, output),
-                    _ => work.rows(group, at, image, &mut columns, output),
-                }
+                work.rows(group, (&panel, pixel), image, &mut columns, output);
             }
         }
         Ok(())
@@ -91,28 +91,6 @@ impl<F: Finish> Work<'_, F> {
                     self.store(row, pixel, values, output);
                 }
             });
-    }
-
-    /// The same for a group of one row, which nothing is gathered for.
-    fn row(
-        &self,
-        group: usize,
-        (panel, pixel): (&Panel, usize),
-        image: &[i16],
-        output: &mut [F::Output],
-    ) {
-        let zero = self.weights.zeros.get(group).copied().unwrap_or_default() as i16;
-        let mut sums = [0; COLUMNS];
-        for ([[a, b], ..], places) in self.weights.rows(group).iter().zip(&self.places) {
-            let Some(columns) = panel.pairs(image, *places) else {
-                return;
-            };
-            let [a, b] = [i16::from(*a), i16::from(*b)];
-            let row = [a.wrapping_sub(zero), b.wrapping_sub(zero)];
-            add_products(&mut sums, row, &columns);
-        }
-        let values = self.finish.finish(group, sums);
-        self.store(group, pixel, &values, output);
     }
 
     /// Stores as many values as there are pixels left.

@@ -6,6 +6,10 @@ pub(crate) const ROWS: usize = 4;
 /// Columns that are multiplied at once.
 pub(crate) const COLUMNS: usize = 8;
 
+/// Pairs that the function of the build script multiplies at most in one call.
+#[cfg(target_family = "wasm")]
+const STEPS: usize = 64;
+
 /// A pair of steps of all rows.
 pub(crate) type RowPairs = [[i8; 2]; ROWS];
 /// A pair of steps of all columns.
@@ -22,11 +26,13 @@ pub(crate) fn dot(rows: &[RowPairs], columns: &[ColumnPairs]) -> Sums {
         fn glovebox_dot_4x8(k: usize, a: *const RowPairs, b: *const ColumnPairs, c: *mut Sums);
     }
     let (mut diagonals, mut sums) = ([[0; COLUMNS]; ROWS], [[0; COLUMNS]; ROWS]);
-    let pairs = rows.len().min(columns.len());
     // SAFETY: rows and columns have so many pairs; diagonals and sums are eight vectors each, of which
     // two are a turn or a row.
     unsafe {
-        glovebox_dot_4x8(pairs, rows.as_ptr(), columns.as_ptr(), &raw mut diagonals);
+        for (rows, columns) in rows.chunks(STEPS).zip(columns.chunks(STEPS)) {
+            let pairs = rows.len().min(columns.len());
+            glovebox_dot_4x8(pairs, rows.as_ptr(), columns.as_ptr(), &raw mut diagonals);
+        }
         let from = (&raw const diagonals).cast::<f32>();
         let to = (&raw mut sums).cast::<f32>();
         for half in [0, LANES] {
@@ -55,37 +61,6 @@ pub(crate) fn dot(rows: &[RowPairs], columns: &[ColumnPairs]) -> Sums {
         }
     }
     sums
-}
-
-/// Adds the products of a pair of one row.
-#[cfg(target_family = "wasm")]
-#[inline(always)]
-pub(crate) fn add_products(sums: &mut [i32; COLUMNS], row: [i16; 2], columns: &ColumnPairs) {
-    use std::arch::wasm32::{i32x4_add, i32x4_dot_i16x8, i32x4_splat, v128, v128_load, v128_store};
-
-    let [low, high] = row;
-    let row = i32x4_splat(i32::from(high) << 16 | i32::from(low.cast_unsigned()));
-    let sums = (&raw mut *sums).cast::<v128>();
-    let columns = (&raw const *columns).cast::<v128>();
-    for half in 0..2 {
-        // SAFETY: sums and columns are two vectors each.
-        unsafe {
-            let products = i32x4_dot_i16x8(v128_load(columns.add(half)), row);
-            let sum = sums.add(half);
-            v128_store(sum, i32x4_add(v128_load(sum), products));
-        }
-    }
-}
-
-/// Adds the products of a pair of one row.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn add_products(sums: &mut [i32; COLUMNS], row: [i16; 2], columns: &ColumnPairs) {
-    for (sum, column) in sums.iter_mut().zip(columns) {
-        let products = row.iter().zip(column);
-        *sum += products
-            .map(|(a, b)| i32::from(*a) * i32::from(*b))
-            .sum::<i32>();
-    }
 }
 
 /// The sums of the columns themselves.

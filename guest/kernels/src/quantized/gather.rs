@@ -43,7 +43,7 @@ impl Panel {
 
     /// What the windows see at a pair of places.
     #[inline(always)]
-    pub(super) fn pairs(&self, image: &[i16], [a, b]: [usize; 2]) -> Option<ColumnPairs> {
+    fn pairs(&self, image: &[i16], [a, b]: [usize; 2]) -> Option<ColumnPairs> {
         match self {
             Self::Adjacent(first) => Some(paired(some(image, first + a)?, some(image, first + b)?)),
             Self::Halves(halves) => {

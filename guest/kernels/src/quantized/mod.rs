@@ -12,7 +12,9 @@
 //! ```
 
 mod convolution;
+mod depthwise;
 mod dot;
+mod eight;
 mod finish;
 mod gather;
 mod product;
