@@ -201,7 +201,7 @@ fn a_file_that_is_broken_behind_its_beginning_fails_alone() {
 fn a_model_that_is_larger_than_the_memory_for_models_fails_alone() {
     let dir = temporary();
     let (onnx, large) = (dir.path().join("large.onnx"), dir.path().join("large.wasm"));
-    fs::write(&onnx, onnx::dense_layers(0, 3, 1290)).unwrap();
+    fs::write(&onnx, onnx::dense_layers(0, 5, 1290)).unwrap();
     let pack = Glovebox::new("pack").arg(&onnx);
     pack.option("--output", &large).run().success();
     let served = Manifest::new(&manifest(&[("large", &large, ""), ("small", wine(), "")]));

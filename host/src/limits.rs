@@ -209,6 +209,9 @@ pub const WORKER_START_CPU: Duration = Duration::from_secs(10);
 pub const WORKER_OWN_BYTES: u64 = 512 * MIB;
 /// What is read of a worker's standard error.
 pub const WORKER_LOG_BYTES: u64 = 64 * KIB;
+/// What Linux maps at once where a file lies in memory in such pieces: machine code that has less is not
+/// read ahead.
+pub const HUGE_PAGE: Bytes = Bytes(2 * MIB);
 /// How long to wait for another process that compiles the same: longer than it can take.
 pub const CACHE_LOCK_TIME: Duration = Duration::from_secs(4 * 180 + 600 + 60);
 /// How often to ask whether it is done.

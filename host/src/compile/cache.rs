@@ -23,8 +23,7 @@ use std::time::{Instant, SystemTime};
 
 use wasmtime::Engine;
 
-use super::ahead::read_ahead;
-use super::{CompileError, evict};
+use super::{CompileError, evict, load};
 use crate::limits::{self, Bytes};
 use crate::worker;
 
@@ -184,7 +183,7 @@ impl Cache {
         let is_ours = about.is_file()
             && about.nlink() == 1
             && about.uid() == rustix::process::geteuid().as_raw();
-        read_ahead(&file);
+        load::read_ahead(&file);
         let mac = self.mac_of_file(name, &mut file).ok()?;
         // `blake3::Hash` compares in constant time.
         if is_ours && mac == blake3::Hash::from_bytes(expected) {

@@ -4,7 +4,6 @@
 //! once per machine, and a model is its image. A component with other code is compiled whole.
 //! Code is compiled by a [`Worker`], images and the shell here.
 
-mod ahead;
 mod cache;
 mod evict;
 mod load;

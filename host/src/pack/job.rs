@@ -41,6 +41,7 @@ struct Order {
 /// What comes before the memory.
 #[derive(Deserialize, Serialize)]
 struct Front {
+    stack_bytes: usize,
     heap_bytes: u64,
     signature: Signature,
     class_names: ClassNames,
@@ -120,6 +121,7 @@ impl<'a> Load<'a> {
         let loaded = loader::load(&self.loader, self.model, pipeline.as_bytes(), &limits)
             .map_err(|error| header(&error))?;
         let front = header(&Front {
+            stack_bytes: loaded.stack_bytes,
             heap_bytes: loaded.heap_bytes,
             signature: loaded.signature,
             class_names: loaded.class_names,
@@ -177,6 +179,7 @@ fn read_loaded(mut output: impl Read) -> Result<Loaded, String> {
     bytes.drain(..front_bytes);
     Ok(Loaded {
         memory: bytes,
+        stack_bytes: front.stack_bytes,
         heap_bytes: front.heap_bytes,
         signature: front.signature,
         class_names: front.class_names,

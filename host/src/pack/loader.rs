@@ -19,6 +19,8 @@ pub(super) type ClassNames = Vec<(String, Vec<String>)>;
 pub(super) struct Loaded {
     /// From address 0 to the end of the model.
     pub(super) memory: Vec<u8>,
+    /// What of it is the stack, which lies in front and holds nothing.
+    pub(super) stack_bytes: usize,
     /// What a request needs behind it.
     pub(super) heap_bytes: u64,
     pub(super) signature: Signature,
@@ -124,6 +126,7 @@ fn load_twice(
                 .for_each(|byte| *byte = 0);
             Ok(Loaded {
                 memory,
+                stack_bytes,
                 heap_bytes: place.rehearse(image_bytes)?,
                 signature,
                 class_names,

@@ -61,7 +61,7 @@ pub struct Packed {
     pub bytes: Vec<u8>,
     /// What it is called with.
     pub signature: Signature,
-    /// What its memory has before a request.
+    /// What its memory has before a request, without the stack.
     pub image: Bytes,
     /// How many examples were answered right.
     pub examples: usize,
@@ -259,7 +259,7 @@ fn put_together(
     let image = image::module(&loaded.memory, loaded.heap_bytes);
     Packed {
         bytes: assemble::component(&metadata, &image, guest),
-        image: Bytes(loaded.memory.len() as u64),
+        image: Bytes(loaded.memory.len().saturating_sub(loaded.stack_bytes) as u64),
         signature: loaded.signature,
         examples: config.examples.len(),
         assumed,
