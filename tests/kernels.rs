@@ -10,14 +10,17 @@ use crate::harness::onnx::{Graph, Node, OPEN, noise};
 /// Largest difference to a plain loop, as a part of the largest value.
 const TOLERANCE: f32 = 1e-5;
 
-/// Rows, steps and columns, around the edges of tiles (4, 8, 16), of unrolled loops (16, 32) and of
+/// Rows, steps and columns, around the edges of tiles (4, 8, 16), of what is done in one call (128) and of
 /// parts in cache (256).
-const PRODUCTS: [[usize; 3]; 14] = [
+const PRODUCTS: [[usize; 3]; 17] = [
     [1, 1, 1],
     [1, 31, 17],
     [1, 300, 33],
     [2, 33, 9],
     [3, 2, 3],
+    [3, 127, 9],
+    [2, 128, 5],
+    [9, 129, 8],
     [4, 4, 8],
     [5, 257, 7],
     [7, 15, 16],
@@ -228,6 +231,113 @@ fn convolutions_of_all_shapes_are_those_of_a_plain_loop() {
             .node(node)
             .node(Node::new("LeakyRelu", &y, &[&z], &[&y]))
             .output(&y, 4, convolution(shape, &picture, &kernel, &bias));
+    }
+    case.check();
+}
+
+/// A convolution of a series with zeros around it: as many as keep its length.
+#[derive(Clone, Copy)]
+struct OfSeries {
+    channels: usize,
+    length: usize,
+    filters: usize,
+    groups: usize,
+    size: usize,
+    stride: usize,
+    dilation: usize,
+}
+
+impl OfSeries {
+    fn half(&self) -> usize {
+        self.size / 2 * self.dilation
+    }
+
+    /// Channel by channel.
+    fn expected(&self, series: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
+        let (of_group, filters) = (self.channels / self.groups, self.filters / self.groups);
+        let value = |filter: usize, at: usize| {
+            let first = filter / filters * of_group;
+            let taps = (0..of_group * self.size).map(|tap| (tap / self.size, tap % self.size));
+            let seen = taps.filter_map(|(channel, tap)| {
+                let place = (at + tap * self.dilation).checked_sub(self.half())?;
+                let weight = kernel[(filter * of_group + channel) * self.size + tap];
+                let number = series[(first + channel) * self.length..].get(place)?;
+                (place < self.length).then_some(weight * number)
+            });
+            bias[filter] + seen.sum::<f32>()
+        };
+        (0..self.filters)
+            .flat_map(|filter| {
+                (0..self.length)
+                    .step_by(self.stride)
+                    .map(move |at| (filter, at))
+            })
+            .map(|(filter, at)| value(filter, at))
+            .collect()
+    }
+}
+
+#[test]
+fn convolutions_of_series_are_those_of_a_plain_loop() {
+    let plain = OfSeries {
+        channels: 6,
+        length: 50,
+        filters: 12,
+        groups: 1,
+        size: 3,
+        stride: 1,
+        dilation: 1,
+    };
+    let by_channel = OfSeries { groups: 6, ..plain };
+    let mut case = Case::new();
+    for (index, series) in [
+        plain,
+        by_channel,
+        OfSeries { size: 1, ..plain },
+        OfSeries { groups: 2, ..plain },
+        OfSeries {
+            size: 5,
+            stride: 2,
+            ..plain
+        },
+        OfSeries {
+            dilation: 4,
+            ..by_channel
+        },
+        OfSeries {
+            size: 7,
+            stride: 3,
+            ..by_channel
+        },
+        OfSeries { length: 3, ..plain },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let OfSeries {
+            channels,
+            length,
+            filters,
+            ..
+        } = series;
+        let of_group = channels / series.groups;
+        let seed = 307 + 3 * index as u32;
+        let numbers = noise(channels * length, seed);
+        let kernel = noise(filters * of_group * series.size, seed + 1);
+        let bias = noise(filters, seed + 2);
+        let [x, w, c, y] = ["x", "w", "c", "y"].map(|name| format!("{name}{index}"));
+        let node = Node::new("Conv", &y, &[&x, &w, &c], &[&y])
+            .ints("pads", &[series.half() as i64; 2])
+            .ints("strides", &[series.stride as i64])
+            .ints("dilations", &[series.dilation as i64])
+            .int("group", series.groups as i64);
+        let dims = [1, channels, length];
+        case = case
+            .input(&x, &dims.map(|size| size as i64), &dims, &numbers)
+            .weights(&w, &[filters, of_group, series.size], &kernel)
+            .weights(&c, &[filters], &bias)
+            .node(node)
+            .output(&y, 3, series.expected(&numbers, &kernel, &bias));
     }
     case.check();
 }

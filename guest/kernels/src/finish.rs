@@ -21,6 +21,15 @@ impl Finish<'_> {
         self.bias.get(channel).copied().unwrap_or_default()
     }
 
+    /// A number within the bounds; what is no number stays none.
+    pub(crate) fn bounded(&self, number: f32) -> f32 {
+        match number {
+            number if number < self.least => self.least,
+            number if number > self.most => self.most,
+            _ => number,
+        }
+    }
+
     /// The bounds as vectors.
     #[inline(always)]
     pub(crate) fn bounds(&self) -> [Lanes; 2] {

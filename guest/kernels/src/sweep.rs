@@ -60,7 +60,7 @@ pub fn convolve_depthwise(
     }
     if let Some(addend) = finish.addend {
         for (sum, addend) in output.iter_mut().zip(addend) {
-            *sum = (*sum + addend).max(finish.least).min(finish.most);
+            *sum = finish.bounded(*sum + addend);
         }
     }
     Ok(())

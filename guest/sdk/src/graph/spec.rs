@@ -11,14 +11,14 @@ pub(crate) struct Images {
     pub(crate) output_shape: TVec<usize>,
 }
 
-/// Whether we have windows of this kind: rows and columns of numbers with a point, channels first.
+/// Whether we have windows of this kind, on numbers with a point.
 pub(crate) fn is_ours(spec: &PoolSpec, input: &TypedFact) -> bool {
     is_of_images(spec) && is_of_floats(input)
 }
 
-/// Whether windows lie on rows and columns, channels first.
+/// Whether windows lie on rows and columns, or on a series, which is one row; channels first.
 pub(crate) fn is_of_images(spec: &PoolSpec) -> bool {
-    spec.rank() == 2 && !spec.data_format.c_is_last()
+    matches!(spec.rank(), 1 | 2) && !spec.data_format.c_is_last()
 }
 
 /// Whether a tensor is of numbers with a point, as they lie in memory.
@@ -31,19 +31,21 @@ impl Images {
     pub(crate) fn new(spec: &PoolSpec, shape: &[usize]) -> TractResult<Self> {
         let input = spec.data_format.shape(shape)?;
         let axes = spec.computed_padding(input.hw_dims());
-        let [rows, columns] = axes.as_slice() else {
-            bail!("a window of two dimensions on images of {}", axes.len());
-        };
+        let before: TVec<usize> = axes.iter().map(|axis| axis.pad_before).collect();
+        let output: TVec<usize> = axes.iter().map(|axis| axis.convoluted).collect();
         let window = Window {
-            size: pair(&spec.kernel_shape)?,
-            strides: pair(&spec.strides())?,
-            dilations: pair(&spec.dilations())?,
+            size: pair(&spec.kernel_shape, 1)?,
+            strides: pair(&spec.strides(), 1)?,
+            dilations: pair(&spec.dilations(), 1)?,
         };
-        let before = [rows.pad_before, columns.pad_before];
-        let output = [rows.convoluted, columns.convoluted];
+        let (input_size, before, output) = (
+            pair(input.hw_dims(), 1)?,
+            pair(&before, 0)?,
+            pair(&output, 1)?,
+        );
         Ok(Self {
             count: input.n().copied().unwrap_or(1),
-            geometry: Geometry::new(window, pair(input.hw_dims())?, before, output),
+            geometry: Geometry::new(window, input_size, before, output),
             output_shape: spec.output_shape(shape)?.shape,
         })
     }
@@ -59,6 +61,11 @@ pub(crate) fn unwritten(shape: &[usize]) -> TractResult<Tensor> {
     unsafe { Tensor::uninitialized::<f32>(shape) }
 }
 
-fn pair(values: &[usize]) -> TractResult<[usize; 2]> {
-    <[usize; 2]>::try_from(values).map_err(|_| format_err!("{values:?} is no pair"))
+/// Values of rows and columns; those of a series are of columns, and its only row has `row`.
+fn pair(values: &[usize], row: usize) -> TractResult<[usize; 2]> {
+    match *values {
+        [columns] => Ok([row, columns]),
+        [rows, columns] => Ok([rows, columns]),
+        _ => bail!("{values:?} are no rows and columns"),
+    }
 }
