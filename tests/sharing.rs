@@ -252,19 +252,24 @@ fn an_image_has_its_large_pages_where_its_file_has_them() {
     host.client()
         .predict("wine", "application/json", &body)
         .ok();
+    // A line is `start-end rw-p offset device inode path`. Machine code is not written to, memory is.
     let mappings = host.mappings();
-    // Machine code is not written to, memory is. A line is `start-end rw-p offset device inode path`.
-    let images: Vec<_> = mappings
+    let lines: Vec<Vec<&str>> = mappings
         .lines()
-        .filter(|line| line.contains(" rw-p ") && line.ends_with(".cwasm"))
+        .map(|line| line.split([' ', '-']).collect())
         .collect();
-    assert!(!images.is_empty(), "{mappings}");
-    for image in images {
-        let mut words = image.split([' ', '-']);
-        let number = |word: Option<&str>| u64::from_str_radix(word.unwrap(), 16).unwrap();
-        let (start, offset) = (number(words.next()), number(words.nth(3)));
-        assert_eq!(start % HUGE_PAGE, offset % HUGE_PAGE, "{image}");
+    let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
+    let mut images = 0;
+    for (stack, image) in lines.iter().zip(lines.iter().skip(1)) {
+        let is_image = image[2] == "rw" && image.last().unwrap().ends_with(".cwasm");
+        if is_image {
+            assert_eq!(stack[1], image[0], "the stack lies in front");
+            let place = number(image[0]) - number(stack[0]);
+            assert_eq!(place % HUGE_PAGE, number(image[4]) % HUGE_PAGE, "{image:?}");
+            images += 1;
+        }
     }
+    assert!(images > 0, "{mappings}");
 }
 
 #[test]
