@@ -24,7 +24,7 @@ pub const ROWS_OF_PANELS: [u64; 3] = [4, 8, 16];
 const TURNS: u32 = 4;
 const VECTORS: u32 = 2;
 /// The most steps of a call, which `src/inner.rs` knows.
-const STEPS: u64 = 128;
+pub const STEPS: u64 = 128;
 
 /// The parameters of all functions: how many steps, the panels, and where the result goes.
 pub const K: u32 = 0;

@@ -5,7 +5,7 @@
 
 use wasm_encoder::{Function, InstructionSink, ValType};
 
-use crate::gemm::{A, ACCUMULATORS, B, C, at, one_by_one};
+use crate::gemm::{A, ACCUMULATORS, B, C, STEPS, at, one_by_one};
 use crate::object::Exported;
 
 /// How many rows the panels of A have.
@@ -13,8 +13,6 @@ pub const ROWS: u64 = 16;
 
 const VECTORS: u32 = 4;
 const CHAINS: u32 = 2;
-/// The most steps of a call, which `src/inner.rs` knows.
-const STEPS: u64 = 128;
 
 const SPREAD: u32 = ACCUMULATORS + VECTORS * CHAINS;
 const LOCALS: u32 = SPREAD + 1 - ACCUMULATORS;

@@ -78,8 +78,8 @@ fn function(name: &str, fold: impl Fn(&mut InstructionSink<'_>, u32, MemArg)) ->
     }
     code.end();
     write_sums(&mut code);
-    for (pointer, bytes) in [(IMAGE, BLOCK_BYTES), (SUMS, BLOCK_BYTES)] {
-        code.local_get(pointer).i32_const(bytes).i32_add();
+    for pointer in [IMAGE, SUMS] {
+        code.local_get(pointer).i32_const(BLOCK_BYTES).i32_add();
         code.local_set(pointer);
     }
     code.local_get(BEGIN).local_get(BEGIN_STEP).i32_add();
