@@ -272,10 +272,17 @@ fn a_client_that_goes_away_ends_its_request() {
 #[test]
 fn the_ticker_rests_while_no_guest_runs_and_the_next_one_wakes_it() {
     let host = spinning();
-    let ticker = process::threads(host.id())
-        .into_iter()
-        .find(|thread| process::status(thread, "Name:").as_deref() == Some("ticker"))
-        .unwrap();
+    let is_ticker = |thread: &String| process::status(thread, "Name:").as_deref() == Some("ticker");
+    let tickers = || -> Vec<String> {
+        let threads = process::threads(host.id()).into_iter();
+        threads.filter(is_ticker).collect()
+    };
+    // One was there while models were deployed, and ends with its next tick.
+    settles("one ticker", || {
+        let count = tickers().len();
+        (count != 1).then(|| count.to_string())
+    });
+    let ticker = tickers().remove(0);
     let ticks = || process::status(&ticker, "voluntary_ctxt_switches:").unwrap();
     for _ in 0..3 {
         settles("rest", || {
