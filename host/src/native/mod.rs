@@ -7,7 +7,9 @@
 mod caught;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+#[cfg(feature = "native")]
 mod plan;
+#[cfg(feature = "native")]
 mod tract;
 
 use std::collections::BTreeMap;
@@ -143,11 +145,12 @@ impl Graphs {
 /// This program was built without it, or its library is not there.
 pub fn prepare(engine: Engine) -> Result<(), LoadError> {
     match engine {
+        #[cfg(feature = "native")]
         Engine::Tract => Ok(()),
         #[cfg(feature = "onnxruntime")]
         Engine::OnnxRuntime => caught::caught(onnxruntime::prepare, LoadError::Panicked),
-        #[cfg(not(feature = "onnxruntime"))]
-        Engine::OnnxRuntime => Err(without_onnxruntime()),
+        #[cfg(not(all(feature = "native", feature = "onnxruntime")))]
+        missing => Err(without(missing)),
     }
 }
 
@@ -156,22 +159,28 @@ pub fn prepare(engine: Engine) -> Result<(), LoadError> {
 ///
 /// # Errors
 /// What in the file is not ONNX, not supported or not consistent.
+#[cfg_attr(
+    not(any(feature = "native", feature = "onnxruntime")),
+    expect(unused_variables, reason = "no engine reads the file")
+)]
 pub fn load(engine: Engine, file: &[u8]) -> Result<Arc<dyn Graph>, LoadError> {
     let load = || match engine {
+        #[cfg(feature = "native")]
         Engine::Tract => tract::load(file).map_err(|error| LoadError::Refused(error.to_string())),
         #[cfg(feature = "onnxruntime")]
         Engine::OnnxRuntime => onnxruntime::load(file),
-        #[cfg(not(feature = "onnxruntime"))]
-        Engine::OnnxRuntime => Err(without_onnxruntime()),
+        #[cfg(not(all(feature = "native", feature = "onnxruntime")))]
+        missing => Err(without(missing)),
     };
     caught::caught(load, LoadError::Panicked)
 }
 
-#[cfg(not(feature = "onnxruntime"))]
-fn without_onnxruntime() -> LoadError {
-    LoadError::Refused(
-        "this glovebox is built without ONNX Runtime; build it with `cargo build --release --features \
-         onnxruntime`, or write execution = \"native\""
-            .into(),
-    )
+/// An engine that is a feature of the build, and was left out.
+#[cfg(not(all(feature = "native", feature = "onnxruntime")))]
+fn without(engine: Engine) -> LoadError {
+    let name = engine.name();
+    LoadError::Refused(format!(
+        "this glovebox is built without the engine {name}; build it with `cargo build --release \
+         --features {name}`"
+    ))
 }
