@@ -7,8 +7,8 @@ use glovebox_protocol::{
 
 use crate::answer::Answer;
 use crate::bindings::wasi::http::types::{IncomingRequest, Method as HttpMethod};
+use crate::body;
 use crate::model::Model;
-use crate::{body, route};
 
 /// Answers every request.
 pub(crate) fn answer(request: &IncomingRequest) -> Answer {
@@ -21,7 +21,8 @@ fn respond(request: &IncomingRequest) -> Result<Answer, Refusal> {
     let target = request.path_with_query().unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default();
     let model = Model::get();
-    let endpoint = route::endpoint(path, &model.name).ok_or_else(|| Refusal::unknown_path(path))?;
+    let endpoint =
+        Endpoint::mounted(path, &model.name).ok_or_else(|| Refusal::unknown_path(path))?;
     if !takes(endpoint.method(), &request.method()) {
         return Ok(Answer {
             allow: Some(endpoint.method()),

@@ -6,15 +6,13 @@
 //! codec; limits of memory and time are the host's business. It reads no clock, no environment and
 //! nothing random: the same request has the same answer.
 //!
-//! A request goes through [`front`], which finds out with [`route`] what its path stands for, reads
-//! it with [`body`] and calls the [`model`]. [`delivery`] writes the [`answer`].
+//! A request goes through [`front`], which reads it with [`body`] and calls the [`model`]. [`delivery`] writes the [`answer`].
 
 mod answer;
 mod body;
 mod delivery;
 mod front;
 mod model;
-mod route;
 
 #[allow(unsafe_code, missing_docs, reason = "generated")]
 mod bindings {

@@ -60,6 +60,21 @@ pub enum Method {
 }
 
 impl Endpoint {
+    /// What a path stands for where a model called `name` is mounted anywhere. What stands before the
+    /// first segment `v2` is where a host has mounted it. Without such a segment, a path that ends with
+    /// `predict` means this model: its clients need not know its name.
+    pub fn mounted(path: &str, name: &str) -> Option<Self> {
+        match of_protocol(path) {
+            Some(path) => Self::parse(path),
+            None if path.ends_with("/predict") => Some(Self::Model {
+                name: name.to_owned(),
+                version: None,
+                call: Call::Predict,
+            }),
+            None => None,
+        }
+    }
+
     /// Reads a path as it stands in a request, without its query. The fixed segments must stand as
     /// they are; names and versions may be percent-encoded. `None` for any other path, also one
     /// whose name is empty or, once decoded, no UTF-8.
@@ -173,4 +188,11 @@ fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
     let digit = |digit: u8| char::from(digit).to_digit(16);
     let byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
     Some((byte, behind))
+}
+
+fn of_protocol(path: &str) -> Option<&str> {
+    let mut candidates = path
+        .match_indices("/v2")
+        .filter_map(|(start, _)| path.get(start..));
+    candidates.find(|path| *path == "/v2" || path.starts_with("/v2/"))
 }
