@@ -37,6 +37,11 @@ enum Report<R> {
     },
 }
 
+/// The version of these functions, as a name: a host that packs asks for it before it calls anything.
+/// It changes with every change that a host of another version would misunderstand.
+#[unsafe(no_mangle)]
+extern "C" fn pack_contract_1() {}
+
 /// Makes room for `bytes` of model. Before everything else.
 #[unsafe(no_mangle)]
 extern "C" fn pack_reserve(bytes: usize) {

@@ -10,6 +10,8 @@ use crate::model::runtime;
 
 /// What packing calls, `pack.rs` of `guest/image`.
 const ENTRIES: [&str; 4] = ["pack_reserve", "pack_stage", "pack_load", "pack_panic"];
+/// What a guest exports whose functions for packing are those of this version.
+const CONTRACT: &str = "pack_contract_1";
 
 /// The code around a model, in the parts that a packed model has of it.
 pub struct Guest {
@@ -49,6 +51,13 @@ pub enum GuestError {
          glovebox_guest::export!; a component that holds its model already needs no packing"
     )]
     Entry(&'static str),
+    /// It was made for another version of packing.
+    #[error(
+        "it was made with another version of glovebox-guest, whose contract for packing is not 1: build it \
+         again with that of glovebox {}",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Contract,
 }
 
 impl Guest {
@@ -83,6 +92,9 @@ impl Guest {
         let exports = exports(&code)?;
         if let Some(missing) = ENTRIES.iter().find(|entry| !exports.contains(entry)) {
             return Err(GuestError::Entry(missing));
+        }
+        if !exports.contains(&CONTRACT) {
+            return Err(GuestError::Contract);
         }
         Ok(Self {
             code: code.into(),
