@@ -5,10 +5,7 @@
 //!
 //! - `code.wasm`: its code; it imports its memory and holds no data.
 //! - `image.wasm`: its memory without a model; packing starts from it.
-//! - `import.bin`: what stands for the code module where the host provides it: its type and its
-//!   import.
 //! - `tail.bin`: instances, types, lifted functions and exports.
-//! - `shell.wasm`: a packed model without its modules, a component that imports both.
 //!
 //! `native-code.wasm`, `native-image.wasm` and `native-tail.bin` are the same of the guest in
 //! `guest/nn`; `front.wasm` is the front as a component.
@@ -71,9 +68,7 @@ fn main() {
         |name: &str, bytes: &[u8]| fs::write(out.join(name), bytes).expect("OUT_DIR is writable");
     write("code.wasm", &parts.code);
     write("image.wasm", &parts.image);
-    write("import.bin", &parts.import());
     write("tail.bin", &parts.tail);
-    write("shell.wasm", &parts.shell());
     write("native-code.wasm", &native.code);
     write("native-image.wasm", &native.image);
     write("native-tail.bin", &native.tail);

@@ -49,7 +49,7 @@ async fn run() {
     let dir = tempfile::tempdir().unwrap();
     let deployer = common::deployer(dir.path());
     let start = Instant::now();
-    deployer.compiler.runtime(Metering::Epochs).unwrap();
+    deployer.compiler.embedded().unwrap();
     println!(
         "code of the runtime, compiled once per machine: {:.1} s\n",
         start.elapsed().as_secs_f32()

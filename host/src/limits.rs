@@ -242,6 +242,14 @@ pub const FAILED_LOAD_TIME: Duration = Duration::from_secs(5);
 pub const EDGE_COMPONENT: Bytes = Bytes(50 * MIB);
 /// The memory that they give to one request.
 pub const EDGE_MEMORY: Bytes = Bytes(128 * MIB);
+/// Sections of a packed model, or of a composition of one with its front: they have some forty. A
+/// file with more is read as any other component.
+pub const LAYOUT_SECTIONS: usize = 256;
+/// The HTTP front of Glovebox, of this version or another one; it has half of that.
+pub const FRONT_BYTES: u64 = MIB;
+/// What is read of a shared code module to see that it has no memory of its own: its types, imports
+/// and the numbers of its functions.
+pub const CODE_HEAD_BYTES: u64 = 512 * KIB;
 /// Components inside components in one file: a model in a composition in a composition.
 pub const COMPONENT_DEPTH: usize = 8;
 /// Names that are made up for columns or labels, which a person has to read and change.

@@ -3,9 +3,9 @@
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
     EntityType, ExportKind, ExportSection, ImportSection, MemorySection, MemoryType, Module,
-    ModuleType, RawSection, SectionId,
+    RawSection, SectionId,
 };
-use wasmparser::{Export, ExternalKind, Import, Parser, Payload, TypeRef, ValType};
+use wasmparser::{Import, Parser, Payload, TypeRef};
 
 use crate::SplitError;
 
@@ -105,56 +105,4 @@ pub(crate) fn image(core: &[u8], memory: MemoryType) -> Result<Vec<u8>, SplitErr
         }
     }
     Ok(module.finish())
-}
-
-/// The type of an image.
-pub(crate) fn image_type(memory: MemoryType) -> ModuleType {
-    let mut module_type = ModuleType::new();
-    module_type.export("memory", EntityType::Memory(memory));
-    module_type
-}
-
-/// The type of the code, as [`code`] makes it of the module, which is valid and imports functions only.
-pub(crate) fn code_type(core: &[u8], memory: MemoryType) -> Result<ModuleType, SplitError> {
-    let types = wasmparser::Validator::new().validate_all(core)?;
-    let types = types.as_ref();
-    let mut module_type = ModuleType::new();
-    let declare = |module_type: &mut ModuleType, function: u32| {
-        let function = types.get(types.core_function_at(function));
-        let function = function.ok_or_else(|| SplitError::Broken("a function's type".into()))?;
-        let function = function.unwrap_func();
-        let (parameters, results) = (values(function.params())?, values(function.results())?);
-        let index = module_type.type_count();
-        module_type.ty().function(parameters, results);
-        Ok::<_, SplitError>(EntityType::Function(index))
-    };
-    module_type.import("env", "memory", EntityType::Memory(memory));
-    for (index, Import { module, name, .. }) in (0..).zip(imports(core)?) {
-        let function = declare(&mut module_type, index)?;
-        module_type.import(module, name, function);
-    }
-    for export in exported_functions(core)? {
-        let function = declare(&mut module_type, export.index)?;
-        module_type.export(export.name, function);
-    }
-    module_type.export("memory", EntityType::Memory(memory));
-    Ok(module_type)
-}
-
-fn exported_functions(core: &[u8]) -> Result<Vec<Export<'_>>, SplitError> {
-    let mut functions = Vec::new();
-    for payload in Parser::new(0).parse_all(core) {
-        if let Payload::ExportSection(exports) = payload? {
-            for export in exports {
-                functions.push(export?);
-            }
-        }
-    }
-    functions.retain(|export| export.kind == ExternalKind::Func);
-    Ok(functions)
-}
-
-fn values(values: &[ValType]) -> Result<Vec<wasm_encoder::ValType>, SplitError> {
-    let value = |ty: &ValType| Ok(RoundtripReencoder.val_type(*ty)?);
-    values.iter().map(value).collect()
 }

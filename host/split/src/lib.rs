@@ -10,6 +10,7 @@ mod core;
 mod error;
 mod shrink;
 mod tail;
+mod types;
 
 use wasm_encoder::{
     ComponentImportSection, ComponentSection, ComponentTypeRef, CoreTypeSection, ModuleType,
@@ -28,8 +29,6 @@ pub struct Parts {
     /// What stands behind image and code in a packed model: instances, types, lifted functions,
     /// exports.
     pub tail: Vec<u8>,
-    image_type: ModuleType,
-    code_type: ModuleType,
 }
 
 impl Parts {
@@ -56,27 +55,32 @@ impl Parts {
             code: shrink::shrink(&core::code(core, memory)?)?,
             image: core::image(core, memory)?,
             tail: tail::tail(&component)?,
-            image_type: core::image_type(memory),
-            code_type: core::code_type(core, memory)?,
         })
     }
+}
 
-    /// What stands for the code where the host provides it: component sections with its type, and
-    /// an import of it named `runtime`.
-    pub fn import(&self) -> Vec<u8> {
-        let mut sections = Vec::new();
-        append_imports(&mut sections, &[("runtime", &self.code_type)]);
-        sections
-    }
+/// The sections that import the code module of a packed model, as `runtime`, where it stood before.
+///
+/// # Errors
+/// The code is broken, or does not import exactly one memory.
+pub fn import(code: &[u8]) -> Result<Vec<u8>, SplitError> {
+    let mut sections = Vec::new();
+    append_imports(&mut sections, &[("runtime", &types::Types::of(code)?.code)]);
+    Ok(sections)
+}
 
-    /// A packed model without its modules: a component that imports them as `image` and `runtime`.
-    pub fn shell(&self) -> Vec<u8> {
-        let mut component = wasm_encoder::Component::HEADER.to_vec();
-        let modules = [("image", &self.image_type), ("runtime", &self.code_type)];
-        append_imports(&mut component, &modules);
-        component.extend_from_slice(&self.tail);
-        component
-    }
+/// A packed model without its modules: a component that imports them as `image` and `runtime`. It is
+/// the same for all models with this code and tail.
+///
+/// # Errors
+/// The code is broken, or does not import exactly one memory.
+pub fn shell(code: &[u8], tail: &[u8]) -> Result<Vec<u8>, SplitError> {
+    let types = types::Types::of(code)?;
+    let mut component = wasm_encoder::Component::HEADER.to_vec();
+    let modules = [("image", &types.image), ("runtime", &types.code)];
+    append_imports(&mut component, &modules);
+    component.extend_from_slice(tail);
+    Ok(component)
 }
 
 /// The component of a core module that says of which world it is.

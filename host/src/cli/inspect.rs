@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use glovebox_protocol::TensorSpec;
+use serde::Serialize;
 use serde_json::json;
 
 use super::Failure;
+use crate::compile::Compiler;
 use crate::limits::Bytes;
 use crate::model::graphs;
 use crate::model::metadata::Metadata;
@@ -26,12 +28,13 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
-    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
+    pub(super) fn execute(self, compiler: &Compiler) -> Result<ExitCode, Failure> {
         let package = Package::open(&self.model)?;
         let bytes = fs::read(&self.model)?;
         let file = File {
             digest: format!("sha256:{}", runtime::sha256(&bytes)),
             size: bytes.len() as u64,
+            runtime: Runtime::of(&package, compiler)?,
         };
         match self.json {
             true => println!("{}", as_json(&package, &file)),
@@ -45,6 +48,42 @@ impl Inspect {
 struct File {
     digest: String,
     size: u64,
+    runtime: Option<Runtime>,
+}
+
+/// The code that a component shares with others.
+#[derive(Serialize)]
+struct Runtime {
+    sha256: String,
+    /// Whether this host was built with it.
+    embedded: bool,
+    /// Whether this machine has its machine code.
+    compiled: bool,
+}
+
+impl Runtime {
+    fn of(package: &Package, compiler: &Compiler) -> Result<Option<Self>, Failure> {
+        let (Code::Shared(shared) | Code::SharedAndOwn(shared)) = &package.code else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            sha256: runtime::sha256(&shared.parts()?.code),
+            embedded: shared.is_embedded(),
+            compiled: compiler.is_compiled(shared)?,
+        }))
+    }
+
+    fn describe(&self) -> String {
+        let whose = match self.embedded {
+            true => "this host's own",
+            false => "not of this host",
+        };
+        let compiled = match self.compiled {
+            true => "compiled on this machine",
+            false => "not compiled on this machine yet",
+        };
+        format!("sha256:{}, {whose}, {compiled}", self.sha256)
+    }
 }
 
 fn as_json(package: &Package, file: &File) -> serde_json::Value {
@@ -54,9 +93,11 @@ fn as_json(package: &Package, file: &File) -> serde_json::Value {
         "image_bytes": package.image.0,
         "core_module_bytes": package.modules.iter().map(|module| module.0).collect::<Vec<_>>(),
         "execution": execution(&package.imports),
-        "shares_runtime": package.code != Code::Own,
-        "imports": package.imports,
-        "exports": package.exports,
+        "runtime": file.runtime,
+        "shares_runtime": file.runtime.is_some(),
+        "behind_front": package.front.is_some(),
+        "imports": imports(package),
+        "exports": exports(package),
         "model": package.metadata,
     })
 }
@@ -75,18 +116,26 @@ fn as_text(package: &Package, file: &File) -> String {
             names.join(", ")
         }
     };
-    line("imports", names(&package.imports));
-    line("exports", names(&package.exports));
+    line("imports", names(imports(package)));
+    line("exports", names(exports(package)));
+    if package.front.is_some() {
+        let front = "the HTTP front of Glovebox; Glovebox itself serves the model behind it";
+        line("front", front.into());
+    }
     line(
         "code",
         match package.code {
-            Code::Runtime => "the runtime of this host, shared by all models".into(),
-            Code::RuntimeAndOwn => {
-                "the runtime of this host, and its own, compiled before it is served".into()
+            Code::Shared(_) => "shared by all models with this runtime",
+            Code::SharedAndOwn(_) => {
+                "shared by all models with this runtime, and its own, compiled before it is served"
             }
-            Code::Own => "its own, compiled before it is served".to_owned(),
-        },
+            Code::Own => "its own, compiled before it is served",
+        }
+        .into(),
     );
+    if let Some(runtime) = &file.runtime {
+        line("runtime", runtime.describe());
+    }
     line(
         "execution",
         match graphs::run_natively(&package.imports) {
@@ -101,6 +150,18 @@ fn as_text(package: &Package, file: &File) -> String {
     line("file", Bytes(file.size).to_string());
     line("digest", file.digest.clone());
     lines.concat()
+}
+
+/// The imports of the whole file.
+fn imports(package: &Package) -> &[String] {
+    let front = package.front.as_ref();
+    front.map_or(&package.imports, |front| &front.imports)
+}
+
+/// The exports of the whole file.
+fn exports(package: &Package) -> &[String] {
+    let front = package.front.as_ref();
+    front.map_or(&package.exports, |front| &front.exports)
 }
 
 fn execution(imports: &[String]) -> &'static str {

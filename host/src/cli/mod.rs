@@ -110,7 +110,7 @@ fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
         Command::Compose(compose) => compose.execute(),
         Command::Up(up) => up.execute(&deployer(&common, sandbox()?, background(&common))?),
         Command::Run(run) => block_on(run.execute(&waiting(&common)?)),
-        Command::Inspect(inspect) => inspect.execute(),
+        Command::Inspect(inspect) => inspect.execute(&waiting(&common)?.compiler),
         Command::Bench(bench) => bench.execute(),
         Command::Worker(worker) => worker.execute(&common),
     }

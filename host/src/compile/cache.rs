@@ -134,6 +134,11 @@ impl Cache {
         })
     }
 
+    /// Whether there is an entry for `wasm`, whatever its state.
+    pub(super) fn contains(&self, kind: Kind, wasm: &[u8]) -> bool {
+        self.path(&self.name(kind, wasm), "cwasm").exists()
+    }
+
     /// Evicts others if the entries may be too large together. Looking at all of them each time
     /// would make the time for a thousand grow with their square; what other processes add
     /// meanwhile is theirs to make room for.

@@ -1,17 +1,19 @@
 //! From wasm to machine code, through a cache on disk.
 //!
-//! A packed model needs no compilation of code: the runtime and the shell around it are compiled
-//! once per machine, and a model is its image. A component with other code is compiled whole.
-//! Code is compiled by a [`Worker`], images and the shell here.
+//! A packed model needs no compilation of code: its runtime and the shell around it are compiled once
+//! per machine, whoever's they are, and a model is its image. A component with other code is compiled
+//! whole. Code is compiled by a [`Worker`], images and the shell of our own runtime here.
 
 mod cache;
 mod evict;
 mod load;
 
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use blake3::Hash;
 use cache::Cache;
 pub use cache::{CacheError, Kind};
 use wasmtime::component::Component;
@@ -20,6 +22,7 @@ use wasmtime::{Engine, Module};
 use crate::limits::{self, Bytes};
 use crate::model::package::{Code, Package};
 use crate::model::runtime;
+use crate::model::shared::Runtime;
 use crate::sandbox::engine::Metering;
 use crate::sandbox::function::{self, IMAGE_IMPORT, RUNTIME_IMPORT};
 use crate::sandbox::{Sandbox, SandboxError};
@@ -41,8 +44,21 @@ pub struct Compiler {
 struct Line {
     engine: Engine,
     cache: Cache,
-    runtime: Mutex<Option<Module>>,
-    shell: Mutex<Option<Component>>,
+    runtimes: Mutex<HashMap<Hash, Arc<Slot>>>,
+    /// The SHA-256 of the code of each runtime that is loaded, as metadata has it.
+    names: Mutex<HashSet<String>>,
+}
+
+/// The place of one runtime, locked while it is compiled.
+type Slot = Mutex<Option<SharedCode>>;
+
+/// The machine code of a runtime, shared by all models that have it.
+#[derive(Clone)]
+pub struct SharedCode {
+    /// The functions.
+    pub code: Module,
+    /// The component around functions and image.
+    pub shell: Component,
 }
 
 /// Why there is no machine code.
@@ -61,8 +77,13 @@ pub enum CompileError {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// Only images can be compiled where no process can be started.
-    #[error("it has code of its own, or that of another version of glovebox: pack it again")]
+    #[error(
+        "its code is none that this host loaded when it started: pack it again, or restart the host"
+    )]
     OwnCode,
+    /// The code of a packed model cannot be read or taken apart.
+    #[error("its code cannot be read: {}", text::escape(.0))]
+    Code(String),
     /// There is no memory for machine code that is not kept on disk.
     #[error("there is no memory for its machine code: {0}")]
     Memory(std::io::Error),
@@ -162,13 +183,16 @@ impl Compiler {
             tracing::info!(seconds, ok, "compiled a component");
             code
         };
-        let modules = match package.code {
-            Code::Runtime => {
+        let modules = match &package.code {
+            Code::Shared(runtime) => {
+                let shared = self.runtime(runtime, metering)?;
                 let image = || image(line, wasm, metering);
                 let code = line.cache.get_or_insert(Kind::Module, wasm, image)?;
-                return self.in_shell(load::module(&line.engine, code)?, metering);
+                return Ok(shared.with_image(load::module(&line.engine, code)?));
             }
-            Code::RuntimeAndOwn => vec![(RUNTIME_IMPORT, self.runtime(metering)?)],
+            Code::SharedAndOwn(runtime) => {
+                vec![(RUNTIME_IMPORT, self.runtime(runtime, metering)?.code)]
+            }
             Code::Own => Vec::new(),
         };
         let code = line.cache.get_or_insert(kind, wasm, compile)?;
@@ -177,83 +201,134 @@ impl Compiler {
     }
 
     /// A packed model, for a process that can open nothing and start nothing any more: its image is
-    /// compiled into memory, of which it takes so much. The rest must have been here before
-    /// ([`Compiler::shell`]).
+    /// compiled into memory, of which it takes so much. Its runtime must have been loaded before
+    /// ([`Compiler::runtime`]).
     ///
     /// # Errors
-    /// The package has code of its own, its image does not validate, or there is no memory for it.
+    /// The package has other code, its image does not validate, or there is no memory for it.
     pub fn in_memory(
         &self,
         package: &Package,
         metering: Metering,
     ) -> Result<(function::Code, Bytes), CompileError> {
-        if package.code != Code::Runtime {
-            return Err(CompileError::OwnCode);
-        }
         let line = self.line(metering)?;
+        let Code::Shared(runtime) = &package.code else {
+            return Err(CompileError::OwnCode);
+        };
+        let shared = lock(&line.slot(runtime.digest())).clone();
+        let shared = shared.ok_or(CompileError::OwnCode)?;
         let code = image(line, package.wasm(), metering)?;
         let size = Bytes(code.len() as u64);
         let code = cache::in_memory(&code).map_err(CompileError::Memory)?;
-        let image = load::module(&line.engine, code)?;
-        Ok((self.in_shell(image, metering)?, size))
+        Ok((shared.with_image(load::module(&line.engine, code)?), size))
     }
 
-    fn in_shell(&self, image: Module, metering: Metering) -> Result<function::Code, CompileError> {
-        let component = self.shell(metering)?;
-        let runtime = self.runtime(metering)?;
-        let modules = vec![(IMAGE_IMPORT, image), (RUNTIME_IMPORT, runtime)];
-        Ok(function::Code { component, modules })
-    }
-
-    /// What a packed model is beside its image and the runtime: the same for all.
+    /// The machine code of a runtime, compiled at its first use on this machine (about twenty seconds
+    /// for our own), loaded at its first use in this process. Others go on meanwhile.
     ///
     /// # Errors
-    /// The cache fails.
-    pub fn shell(&self, metering: Metering) -> Result<Component, CompileError> {
+    /// It does not compile, needs more than its budget, or the cache fails.
+    pub fn runtime(
+        &self,
+        runtime: &Runtime,
+        metering: Metering,
+    ) -> Result<SharedCode, CompileError> {
         let line = self.line(metering)?;
-        let mut loaded = line.shell.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shell) = loaded.as_ref() {
-            return Ok(shell.clone());
+        let slot = line.slot(runtime.digest());
+        let mut loaded = lock(&slot);
+        if let Some(shared) = loaded.as_ref() {
+            return Ok(shared.clone());
         }
-        let kind = Kind::Component;
-        let compile = || {
-            let code = Job { kind, metering }.run(&line.engine, runtime::SHELL);
-            code.map_err(CompileError::Invalid)
+        let unreadable = |error: &dyn std::error::Error| CompileError::Code(error.to_string());
+        let parts = runtime.parts().map_err(|error| unreadable(&error))?;
+        let shell = glovebox_split::shell(&parts.code, &parts.tail);
+        let shell = shell.map_err(|error| unreadable(&error))?;
+        let shared = SharedCode {
+            code: self.shared_code(runtime, &parts.code, metering)?,
+            shell: self.shell(runtime, &shell, metering)?,
         };
-        let code = line.cache.get_or_insert(kind, runtime::SHELL, compile)?;
-        let shell = load::component(&line.engine, &code)?;
-        Ok(loaded.insert(shell).clone())
+        lock(&line.names).insert(runtime::sha256(&parts.code));
+        Ok(loaded.insert(shared).clone())
     }
 
-    /// The runtime's code, compiled at its first use on this machine (about twenty seconds), loaded
-    /// at its first use in this process.
+    /// The functions of this host's own runtime, for packing models with it.
     ///
     /// # Errors
-    /// The cache fails.
-    pub fn runtime(&self, metering: Metering) -> Result<Module, CompileError> {
+    /// As [`Compiler::runtime`].
+    pub fn embedded(&self) -> Result<Module, CompileError> {
+        let shared = self.runtime(&Runtime::embedded(), Metering::Epochs)?;
+        Ok(shared.code)
+    }
+
+    /// Whether a runtime is loaded whose code has this SHA-256.
+    ///
+    /// # Errors
+    /// There is no engine for it.
+    pub fn has_code(&self, sha256: &str, metering: Metering) -> Result<bool, CompileError> {
+        Ok(lock(&self.line(metering)?.names).contains(sha256))
+    }
+
+    /// Whether this machine has the machine code of a runtime.
+    ///
+    /// # Errors
+    /// Its bytes cannot be read.
+    pub fn is_compiled(&self, runtime: &Runtime) -> Result<bool, CompileError> {
+        let parts = runtime.parts();
+        let parts = parts.map_err(|error| CompileError::Code(error.to_string()))?;
+        Ok(self.epochs.cache.contains(Kind::Module, &parts.code))
+    }
+
+    fn shared_code(
+        &self,
+        runtime: &Runtime,
+        code: &[u8],
+        metering: Metering,
+    ) -> Result<Module, CompileError> {
         let line = self.line(metering)?;
-        let mut loaded = line.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = loaded.as_ref() {
-            return Ok(module.clone());
-        }
-        let job = Job {
-            kind: Kind::Module,
-            metering,
+        let kind = Kind::Module;
+        let (what, budget) = match runtime.is_embedded() {
+            true => {
+                let budget = budget(limits::COMPILE_CPU, Bytes(limits::COMPILE_MEMORY_BYTES));
+                (
+                    "compiling the model runtime, once per machine",
+                    urgent(budget),
+                )
+            }
+            false => (
+                "compiling a runtime of others, once per machine",
+                self.budget,
+            ),
         };
         let compile = || {
-            tracing::info!("compiling the model runtime, once per machine");
+            tracing::info!(digest = %runtime.digest(), "{what}");
             let start = Instant::now();
-            let budget = budget(limits::COMPILE_CPU, Bytes(limits::COMPILE_MEMORY_BYTES));
-            let code = self.compile(job, runtime::CODE, urgent(budget));
-            tracing::info!(
-                seconds = start.elapsed().as_secs_f32(),
-                "compiled the model runtime"
-            );
+            let code = self.compile(Job { kind, metering }, code, budget);
+            let (seconds, ok) = (start.elapsed().as_secs_f32(), code.is_ok());
+            tracing::info!(seconds, ok, "compiled a runtime");
             code
         };
-        let code = line.cache.get_or_insert(job.kind, runtime::CODE, compile)?;
-        let module = load::module(&line.engine, code)?;
-        Ok(loaded.insert(module).clone())
+        let code = line.cache.get_or_insert(kind, code, compile)?;
+        load::module(&line.engine, code)
+    }
+
+    fn shell(
+        &self,
+        runtime: &Runtime,
+        shell: &[u8],
+        metering: Metering,
+    ) -> Result<Component, CompileError> {
+        let line = self.line(metering)?;
+        let kind = Kind::Component;
+        let job = Job { kind, metering };
+        let compile = || match runtime.is_embedded() {
+            true => {
+                let code = job.run(&line.engine, shell);
+                code.map_err(CompileError::Invalid)
+            }
+            false => self.compile(job, shell, self.budget),
+        };
+        let code = line.cache.get_or_insert(kind, shell, compile)?;
+        load::component(&line.engine, &code)
     }
 
     /// The code of a guest of others by itself, for packing models with it.
@@ -317,10 +392,27 @@ impl Line {
         Ok(Self {
             cache: Cache::open(&worker.cache_dir, cache_size, &engine)?,
             engine,
-            runtime: Mutex::new(None),
-            shell: Mutex::new(None),
+            runtimes: Mutex::default(),
+            names: Mutex::default(),
         })
     }
+
+    fn slot(&self, runtime: Hash) -> Arc<Slot> {
+        Arc::clone(lock(&self.runtimes).entry(runtime).or_default())
+    }
+}
+
+impl SharedCode {
+    fn with_image(self, image: Module) -> function::Code {
+        function::Code {
+            component: self.shell,
+            modules: vec![(IMAGE_IMPORT, image), (RUNTIME_IMPORT, self.code)],
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An image is nothing but data, in the form that the packer writes: this costs no more than its

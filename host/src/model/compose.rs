@@ -57,7 +57,7 @@ pub enum ComposeError {
 pub fn with_front(model: Vec<u8>) -> Result<Vec<u8>, ComposeError> {
     let front = Part {
         name: "the HTTP front",
-        component: runtime::FRONT.to_vec(),
+        component: runtime::FRONT.clone(),
     };
     let model = Part {
         name: "the model",

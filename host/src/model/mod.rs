@@ -5,12 +5,14 @@ pub mod compose;
 pub mod example;
 pub mod graphs;
 pub mod http;
+mod layout;
 pub mod metadata;
 pub mod on_demand;
 pub mod package;
 pub mod registry;
 mod rows;
 pub mod runtime;
+pub mod shared;
 mod sharing;
 
 use std::sync::Arc;
@@ -40,6 +42,8 @@ use package::{Package, PackageError};
 pub struct Model {
     /// The name in URLs.
     pub name: String,
+    /// The id of its component in the manifest, by which its neighbours call it.
+    pub component: String,
     /// What its file says about it.
     pub metadata: Option<Metadata>,
     /// What it is called with.
@@ -211,6 +215,7 @@ impl Deployer {
         };
         Ok(Model {
             name: name.to_owned(),
+            component: name.to_owned(),
             metadata: package.metadata.clone(),
             signature,
             limits,
@@ -276,6 +281,15 @@ fn refuse(fault: &Fault) -> DeployError {
 }
 
 impl Model {
+    /// The same as a component of a manifest.
+    #[must_use]
+    pub fn of_component(self, id: &str) -> Self {
+        Self {
+            component: id.to_owned(),
+            ..self
+        }
+    }
+
     /// What is called, loaded first if it must be: a request does this when it has its permit, for
     /// loading calls the model as well.
     ///

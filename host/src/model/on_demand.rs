@@ -19,7 +19,7 @@ use glovebox_protocol::Signature;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout_at;
 
-use super::package::{Glance, Package};
+use super::package::{Code, Glance, Package};
 use super::{
     DeployError, Deployer, Loaded, Model, Source, UNLOADED, batcher, check, metering, refuse,
 };
@@ -29,6 +29,7 @@ use crate::error::RequestError;
 use crate::limits::{self, Bytes, Limits};
 use crate::memory::{Budget, Reservation};
 use crate::sandbox::compute::Tenant;
+use crate::sandbox::engine::Metering;
 use crate::sandbox::function::Function;
 use crate::sandbox::invoke::Fault;
 
@@ -123,11 +124,10 @@ impl Loader {
     ) -> Result<Model, DeployError> {
         let glance = &registered.glance;
         check(name, glance.image, &limits)?;
-        let compiler = &self.deployer.compiler;
-        compiler.runtime(metering(&limits))?;
-        compiler.shell(metering(&limits))?;
+        self.load_runtime(&registered, metering(&limits))?;
         Ok(Model {
             name: name.to_owned(),
+            component: name.to_owned(),
             metadata: Some(glance.metadata.clone()),
             signature: glance.metadata.signature.clone(),
             limits: limits.clone(),
@@ -150,6 +150,24 @@ impl Loader {
                 used: AtomicU64::default(),
             })),
         })
+    }
+
+    /// Loads what models with this one's runtime share, before anybody asks for them. Which runtime a
+    /// file has is read from its code for the first file that names it, and is checked when a model is
+    /// loaded.
+    fn load_runtime(&self, registered: &Registered, metering: Metering) -> Result<(), DeployError> {
+        let Registered { file, path, glance } = registered;
+        let compiler = &self.deployer.compiler;
+        if compiler.has_code(&glance.metadata.runtime_sha256, metering)? {
+            return Ok(());
+        }
+        match Package::of_file(file, path)?.code {
+            Code::Shared(runtime) => {
+                compiler.runtime(&runtime, metering)?;
+                Ok(())
+            }
+            _ => Err(CompileError::OwnCode.into()),
+        }
     }
 
     /// Reserves memory; others are unloaded for it.

@@ -5,16 +5,22 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
+use wasm_encoder::Component;
 use wasmparser::{Encoding, Parser, Payload, TypeRef};
 
+use super::layout::{self, Layout};
 use super::metadata::{self, Metadata};
-use super::runtime;
+use super::shared::Runtime;
 use super::sharing::{self, Sections};
 use crate::limits::{self, Bytes};
 use crate::text;
 
 const WASM_PAGE_BYTES: u64 = 65536;
+/// The versions of the interface between a model and its host that this host speaks: additions change
+/// the last number, all else the one before it.
+const MODEL_CONTRACT: &str = "glovebox:inference/model@0.1.";
 
 /// A component as it came from a file, and what its sections say. Nothing in it is trusted.
 pub struct Package {
@@ -23,6 +29,8 @@ pub struct Package {
     compiled: Range<usize>,
     /// Whose code it runs.
     pub code: Code,
+    /// What it is to other hosts, if this host looks through its front.
+    pub front: Option<Front>,
     /// What the packer wrote about the model, if the packer made this file.
     pub metadata: Option<Metadata>,
     /// Names of the component's imports: a model function has none.
@@ -35,16 +43,25 @@ pub struct Package {
     pub image: Bytes,
 }
 
-/// Whose code a component runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The code that a component runs.
+#[derive(Clone)]
 pub enum Code {
-    /// The runtime of this host and no other: this is what the packer writes, and nothing in the
-    /// rest can cost a compiler more than its length.
-    Runtime,
-    /// That, and code of its own.
-    RuntimeAndOwn,
+    /// A runtime, and nothing else: this is what the packer writes, and nothing in the rest can cost a
+    /// compiler more than its length.
+    Shared(Runtime),
+    /// A runtime, and code of its own around it.
+    SharedAndOwn(Runtime),
     /// Its own.
     Own,
+}
+
+/// The HTTP front of Glovebox before a packed model. The host serves the model itself; other hosts
+/// run the front.
+pub struct Front {
+    /// Names of the whole component's imports.
+    pub imports: Vec<String>,
+    /// Names of its exports.
+    pub exports: Vec<String>,
 }
 
 /// What the beginning of a packed model's file says. The rest may be anything.
@@ -54,6 +71,8 @@ pub struct Glance {
     /// What an instance's memory has at least; the loaded image is no larger, however few bytes the
     /// file has for it.
     pub image: Bytes,
+    /// Whether it stands behind the HTTP front of Glovebox.
+    pub is_behind_front: bool,
 }
 
 /// What a component is called by.
@@ -100,6 +119,9 @@ pub enum PackageError {
         "not a wasm component but {0}; make one with `glovebox pack`, or build for wasm32-wasip2"
     )]
     NotAComponent(&'static str),
+    /// The file breaks off while it is read.
+    #[error("it cannot be read: {0}")]
+    Bytes(#[from] io::Error),
     /// Broken.
     #[error("not a valid wasm component: {}", text::escape(&.0.to_string()))]
     Invalid(#[from] wasmparser::Error),
@@ -117,6 +139,13 @@ pub enum PackageError {
         names(.0)
     )]
     World(Vec<String>),
+    /// A model of another version of the interface.
+    #[error(
+        "it is a model of {}, and this host speaks glovebox:inference 0.1: pack it again with this version \
+         of glovebox",
+        text::escape(.0)
+    )]
+    Contract(String),
     /// Broken metadata.
     #[error(
         "its section `glovebox:model` is not what the packer writes: {}",
@@ -142,7 +171,8 @@ impl Package {
         File::open(path).map_err(|source| unreadable(path, source))
     }
 
-    /// Reads an open file, whose path is for messages.
+    /// Reads an open file, whose path is for messages. Of a packed model behind the HTTP front of
+    /// Glovebox, the model is read.
     ///
     /// # Errors
     /// As [`Package::open`].
@@ -151,15 +181,56 @@ impl Package {
             path: path.display().to_string(),
             source: Box::new(source),
         };
+        let unreadable = |source| unreadable(path, source);
         let size = size(file, path)?;
-        let front = sharing::length_before_ending(file, size);
-        if let Some(front) = front.map_err(|source| unreadable(path, source))? {
-            let front = read(file, path, front)?;
-            if let Some(image) = image_of_packed(&front).map_err(inside)? {
-                return Self::packed(front, image).map_err(inside);
-            }
+        if let Some(layout) = Layout::of(file, &(0..size)).map_err(unreadable)?
+            && let Some(package) = Self::of_layout(file, &layout).map_err(inside)?
+        {
+            return Ok(package);
+        }
+        if let Some(layout) = Layout::behind_front(file, &(0..size)).map_err(unreadable)?
+            && let Some(package) = Self::of_layout(file, &layout).map_err(inside)?
+        {
+            let about = About::of(&read(file, path, size)?).map_err(inside)?;
+            return Ok(about.in_front_of(package));
         }
         Self::parse(read(file, path, size)?).map_err(inside)
+    }
+
+    /// Reads a component that is in memory, and looks through the HTTP front of Glovebox.
+    ///
+    /// # Errors
+    /// As [`Package::parse`].
+    pub fn look_through(bytes: Vec<u8>) -> Result<Self, PackageError> {
+        let layout = Layout::behind_front(bytes.as_slice(), &(0..bytes.len() as u64))?;
+        let Some(layout) = layout else {
+            return Self::parse(bytes);
+        };
+        let model = layout::read(bytes.as_slice(), &(layout.start..layout.tail.end))?;
+        match Self::parse(model)? {
+            model if matches!(model.code, Code::Shared(_)) => {
+                Ok(About::of(&bytes)?.in_front_of(model))
+            }
+            _ => Self::parse(bytes),
+        }
+    }
+
+    /// A packed model in a file, without reading its code into memory.
+    fn of_layout(file: &File, layout: &Layout) -> Result<Option<Self>, PackageError> {
+        let head = layout.code.start
+            ..layout
+                .code
+                .end
+                .min(layout.code.start + limits::CODE_HEAD_BYTES);
+        let front = layout::read(file, &(layout.start..layout.image.end))?;
+        let placed = layout.clone().moved_to_start();
+        let image = front.get(sharing::range(&placed.image));
+        if !image.is_some_and(sharing::is_image) || !sharing::is_code(&layout::read(file, &head)?) {
+            return Ok(None);
+        }
+        let tail = layout::read(file, &layout.tail)?;
+        let runtime = Runtime::in_file(&Arc::new(file.try_clone()?), layout)?;
+        Self::packed(front, &placed, &tail, runtime).map(Some)
     }
 
     /// The bytes of a file that could be a component.
@@ -171,66 +242,83 @@ impl Package {
         read(&file, path, size(&file, path)?)
     }
 
-    /// Reads the sections of a component.
+    /// Reads the sections of a component, as it is: also of a packed model behind a front of whoever.
     ///
     /// # Errors
     /// The bytes are no component.
     pub fn parse(mut bytes: Vec<u8>) -> Result<Self, PackageError> {
         check_kind(&bytes)?;
-        if let Some(front) = sharing::before_ending(&bytes)
-            && let Some(image) = image_of_packed(front)?
-        {
-            let length = front.len();
-            bytes.truncate(length);
-            return Self::packed(bytes, image);
+        if let Some(layout) = sharing::packed(&bytes) {
+            let runtime = Runtime::in_memory(&bytes, &layout)?;
+            let tail = layout::read(bytes.as_slice(), &layout.tail)?;
+            bytes.truncate(sharing::range(&layout.image).end);
+            return Self::packed(bytes, &layout, &tail, runtime);
         }
-        let mut about = About::default();
-        about.read(&bytes)?;
+        let about = About::of(&bytes)?;
         Ok(match sharing::composed(&bytes)? {
-            Some(component) => about.package(component, Code::RuntimeAndOwn),
+            Some(shared) => {
+                let runtime = Runtime::in_memory(&bytes, &shared.runtime)?;
+                about.package(shared.component, Code::SharedAndOwn(runtime))
+            }
             None => about.package(bytes, Code::Own),
         })
     }
 
-    /// A packed model without its ending.
-    fn packed(front: Vec<u8>, image: Range<usize>) -> Result<Self, PackageError> {
+    /// A packed model, of which `front` is all before the code.
+    fn packed(
+        front: Vec<u8>,
+        layout: &Layout,
+        tail: &[u8],
+        runtime: Runtime,
+    ) -> Result<Self, PackageError> {
         let mut about = About::default();
         about.read(&front)?;
-        about.read(runtime::SHELL)?;
-        // The shell imports the modules of which the file has one, and the ending the other.
-        about.imports.clear();
-        about.modules.push(Bytes(runtime::CODE.len() as u64));
+        about
+            .modules
+            .push(Bytes(layout.code.end - layout.code.start));
+        about.read(&[&Component::HEADER, tail].concat())?;
         Ok(Self {
-            compiled: image,
-            ..about.package(front, Code::Runtime)
+            compiled: sharing::range(&layout.image),
+            ..about.package(front, Code::Shared(runtime))
         })
     }
 
-    /// What is compiled: the image, a core module, of what runs the runtime of this host and no
-    /// other code; the component, with the runtime's code replaced by an import where it has it, of
-    /// all else.
+    /// What is compiled: the image, a core module, of what runs a runtime and no other code; the
+    /// component, with the runtime's code replaced by an import where it has one, of all else.
     pub fn wasm(&self) -> &[u8] {
         self.bytes.get(self.compiled.clone()).unwrap_or_default()
     }
 
-    /// Reads the beginning of a file that says of itself that it is a packed model with the runtime
-    /// of this host. Nothing if it says otherwise, or is broken.
+    /// Reads the beginning of a packed model in a file. Nothing if the file is something else, wants
+    /// something of its host, or is broken.
     ///
     /// # Errors
     /// The file cannot be read or is too large.
     pub fn glance(file: &File, path: &Path) -> Result<Option<Glance>, PackageError> {
+        let unreadable = |source| unreadable(path, source);
         let size = size(file, path)?;
-        let beginning = read(file, path, size.min(limits::GLANCE_BYTES))?;
-        let mut about = About::default();
-        let is_read = check_kind(&beginning).and_then(|()| about.read(&beginning));
-        let about = about.package(Vec::new(), Code::Runtime);
-        let ours = about
-            .metadata
-            .filter(|metadata| metadata.runtime_sha256 == *runtime::CODE_SHA256);
-        Ok(match (is_read, ours, about.modules.as_slice()) {
-            (Ok(()), Some(metadata), [_image]) => Some(Glance {
+        let plain = Layout::of(file, &(0..size)).map_err(unreadable)?;
+        let is_behind_front = plain.is_none();
+        let layout = match plain {
+            Some(layout) => Some(layout),
+            None => Layout::behind_front(file, &(0..size)).map_err(unreadable)?,
+        };
+        let Some(layout) = layout.filter(|layout| !layout.has_imports) else {
+            return Ok(None);
+        };
+        let end = layout.image.end.min(layout.start + limits::GLANCE_BYTES);
+        let beginning = layout::read(file, &(layout.start..end)).map_err(unreadable)?;
+        let about = About::of(&beginning);
+        let about = about.map(|about| about.package(Vec::new(), Code::Own));
+        Ok(match about {
+            Ok(Package {
+                metadata: Some(metadata),
+                image,
+                ..
+            }) => Some(Glance {
                 metadata,
-                image: about.image,
+                image,
+                is_behind_front,
             }),
             _ => None,
         })
@@ -241,21 +329,16 @@ impl Package {
     /// # Errors
     /// It exports neither an HTTP handler of WASI 0.2 nor a model.
     pub fn world(&self) -> Result<World, PackageError> {
-        let exports = |prefix: &str| self.exports.iter().any(|name| name.starts_with(prefix));
-        if exports("wasi:http/incoming-handler@0.2.") {
-            Ok(World::Http)
-        } else if exports("glovebox:inference/model@") {
-            Ok(World::ModelFunction)
-        } else {
-            Err(PackageError::World(self.exports.clone()))
+        let export = |prefix: &str| self.exports.iter().find(|name| name.starts_with(prefix));
+        if export("wasi:http/incoming-handler@0.2.").is_some() {
+            return Ok(World::Http);
+        }
+        match export("glovebox:inference/model@") {
+            Some(model) if model.starts_with(MODEL_CONTRACT) => Ok(World::ModelFunction),
+            Some(other) => Err(PackageError::Contract(other.clone())),
+            None => Err(PackageError::World(self.exports.clone())),
         }
     }
-}
-
-/// Where the image is in what stands before the ending of a packed model.
-fn image_of_packed(front: &[u8]) -> Result<Option<Range<usize>>, PackageError> {
-    check_kind(front)?;
-    Ok(sharing::image_of_packed(front)?)
 }
 
 fn unreadable(path: &Path, source: io::Error) -> PackageError {
@@ -327,12 +410,30 @@ struct About {
 }
 
 impl About {
+    fn of(bytes: &[u8]) -> Result<Self, PackageError> {
+        let mut about = Self::default();
+        about.read(bytes)?;
+        Ok(about)
+    }
+
+    /// What a composition is to other hosts, of which this host serves the model inside.
+    fn in_front_of(self, model: Package) -> Package {
+        Package {
+            front: Some(Front {
+                imports: self.imports,
+                exports: self.exports,
+            }),
+            ..model
+        }
+    }
+
     /// A package of which all bytes are compiled.
     fn package(self, bytes: Vec<u8>, code: Code) -> Package {
         Package {
             compiled: 0..bytes.len(),
             bytes,
             code,
+            front: None,
             metadata: self.metadata,
             imports: self.imports,
             exports: self.exports,

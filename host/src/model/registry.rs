@@ -12,15 +12,34 @@ use crate::error::RequestError;
 #[derive(Default)]
 pub struct Registry {
     models: BTreeMap<String, Arc<Model>>,
+    /// The names in models' metadata where their manifest gives them others.
+    aliases: BTreeMap<String, Option<Arc<Model>>>,
+    by_component: BTreeMap<String, Arc<Model>>,
 }
 
 impl Registry {
-    /// A registry of models, each by its name.
-    pub fn new(models: impl IntoIterator<Item = Model>) -> Self {
-        let by_name = |model: Model| (model.name.clone(), Arc::new(model));
-        Self {
-            models: models.into_iter().map(by_name).collect(),
+    /// A registry of models, each by its name, and by the name in its metadata if no other model has
+    /// that.
+    pub fn new(models: impl IntoIterator<Item = Arc<Model>>) -> Self {
+        let mut registry = Self::default();
+        for model in models {
+            let metadata = model.metadata.as_ref();
+            if let Some(own) = metadata.map(|metadata| &metadata.name) {
+                let alias = registry.aliases.entry(own.clone());
+                alias
+                    .and_modify(|alias| *alias = None)
+                    .or_insert_with(|| Some(Arc::clone(&model)));
+            }
+            let component = model.component.clone();
+            registry.by_component.insert(component, Arc::clone(&model));
+            registry.models.insert(model.name.clone(), model);
         }
+        registry
+    }
+
+    /// The model of a component of the manifest.
+    pub fn of_component(&self, id: &str) -> Option<&Arc<Model>> {
+        self.by_component.get(id)
     }
 
     /// The model of this name, also if it is unloaded.
@@ -28,8 +47,10 @@ impl Registry {
     /// # Errors
     /// There is none.
     pub fn get(&self, name: &str) -> Result<&Arc<Model>, RequestError> {
+        let alias = || self.aliases.get(name)?.as_ref();
         self.models
             .get(name)
+            .or_else(alias)
             .ok_or_else(|| Refusal::unknown_model(name).into())
     }
 

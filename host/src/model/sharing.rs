@@ -1,97 +1,65 @@
-//! Code once: where a component holds a packed model with the runtime of this host, the runtime is
-//! imported instead.
+//! Code once: where a component holds a packed model, its runtime is imported instead, and shared with
+//! all models that have the same.
 //!
-//! Of a packed model by itself only the image is left: the rest is the same in all of them
-//! ([`runtime::SHELL`]). A composition that has one inside, at any depth, becomes a component with
-//! one more import, the core module `runtime`; each component around the model hands it inwards.
-//! What is compiled is then the image, and the code of the other parts.
+//! Of a packed model by itself only the image is left: the rest is the same in all of them with its
+//! runtime ([`shell`](glovebox_split::shell)). A composition that has one inside, at any depth, becomes
+//! a component with one more import, the core module `runtime`; each component around the model hands
+//! it inwards. What is compiled is then the image, and the code of the other parts.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::sync::LazyLock;
 
 use wasm_encoder::{
-    Component, ComponentExportKind, ComponentInstanceSection, ComponentSection, Encode, RawSection,
+    Component, ComponentExportKind, ComponentInstanceSection, ComponentSection, RawSection,
 };
 use wasmparser::{
     BinaryReaderError, Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance,
     ComponentInstanceSectionReader, ComponentOuterAliasKind, ComponentTypeRef, Parser, Payload,
+    TypeRef,
 };
 
-use super::runtime;
-use crate::limits;
+use super::layout::Layout;
 use crate::sandbox::function::RUNTIME_IMPORT;
 
-/// The ids of a core module's and of a component's section in a component.
-const CORE_MODULE: u8 = 1;
+/// The id of a component's section in a component.
 const COMPONENT: u8 = 4;
 
-/// What every packed model ends with: the section of the runtime's code, and our tail.
-static ENDING: LazyLock<[&[u8]; 3]> = LazyLock::new(|| {
-    let mut section = vec![CORE_MODULE];
-    runtime::CODE.len().encode(&mut section);
-    [section.leak(), runtime::CODE, runtime::TAIL]
-});
-
-/// The bytes before the ending of a packed model, if there is one.
-pub(super) fn before_ending(bytes: &[u8]) -> Option<&[u8]> {
-    let parts = ENDING.iter().rev();
-    parts
-        .into_iter()
-        .try_fold(bytes, |bytes, part| bytes.strip_suffix(*part))
+/// The packed model that some bytes are, if its parts are what the packer writes.
+pub(super) fn packed(bytes: &[u8]) -> Option<Layout> {
+    let layout = Layout::of(bytes, &(0..bytes.len() as u64)).ok()??;
+    let image = bytes.get(range(&layout.image))?;
+    let code = bytes.get(range(&layout.code))?;
+    (is_image(image) && is_code(code)).then_some(layout)
 }
 
-/// How long a file is before the ending of a packed model, if it has one. The ending is as large
-/// as a hundred small models, so it is compared piece by piece.
-///
-/// # Errors
-/// The file cannot be read.
-pub(super) fn length_before_ending(file: &File, length: u64) -> io::Result<Option<u64>> {
-    let ending: usize = ENDING.iter().map(|part| part.len()).sum();
-    let Some(start) = length.checked_sub(ending as u64) else {
-        return Ok(None);
-    };
-    let (mut at, mut buffer) = (start, vec![0; limits::SLICE_BYTES]);
-    for piece in ENDING
-        .iter()
-        .flat_map(|part| part.chunks(limits::SLICE_BYTES))
-    {
-        let read = buffer.get_mut(..piece.len()).unwrap_or_default();
-        file.read_exact_at(read, at)?;
-        if read != piece {
-            return Ok(None);
-        }
-        at += piece.len() as u64;
-    }
-    Ok(Some(start))
+/// A place in memory.
+pub(super) fn range(range: &Range<u64>) -> Range<usize> {
+    let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    place(range.start)..place(range.end)
 }
 
-/// Where the image is, if these bytes before the ending are exactly what the packer writes there:
-/// a header, metadata, one image.
-pub(super) fn image_of_packed(front: &[u8]) -> Result<Option<Range<usize>>, BinaryReaderError> {
-    let mut image = None;
-    for section in Sections::new(front) {
-        match section? {
-            (Payload::Version { .. } | Payload::CustomSection(_), _) => {}
-            (
-                Payload::ModuleSection {
-                    unchecked_range, ..
-                },
-                end,
-            ) if end == front.len() && front.get(unchecked_range.clone()).is_some_and(is_image) => {
-                image = Some(unchecked_range);
+/// Whether a module has no memory but the one that it imports, by its beginning.
+pub(super) fn is_code(head: &[u8]) -> bool {
+    let mut memories = 0;
+    for payload in Parser::new(0).parse_all(head) {
+        match payload {
+            Ok(Payload::ImportSection(imports)) => {
+                for import in imports.into_imports() {
+                    let Ok(import) = import else { return false };
+                    memories += usize::from(matches!(import.ty, TypeRef::Memory(_)));
+                }
             }
-            _ => return Ok(None),
+            Ok(Payload::MemorySection(_)) | Err(_) => return false,
+            // All that follows is exports, code and data.
+            Ok(Payload::GlobalSection(_) | Payload::ExportSection(_)) => return memories == 1,
+            Ok(_) => {}
         }
     }
-    Ok(image)
+    false
 }
 
 /// Whether a module is memory and data and nothing else.
-fn is_image(module: &[u8]) -> bool {
+pub(super) fn is_image(module: &[u8]) -> bool {
     Parser::new(0).parse_all(module).all(|payload| {
         matches!(
             payload,
@@ -104,57 +72,111 @@ fn is_image(module: &[u8]) -> bool {
     })
 }
 
-/// A composition without the runtime's code, if it has a packed model inside. The reader of packages
-/// has bounded how deep its components are nested.
+/// A composition that imports its runtime.
+pub(super) struct Shared {
+    /// The component without the runtime's code.
+    pub(super) component: Vec<u8>,
+    /// Where the runtime is in the bytes of the composition.
+    pub(super) runtime: Layout,
+}
+
+/// A composition without its runtime's code, if it has a packed model inside. Of several runtimes
+/// the first is shared. The reader of packages has bounded how deep its components are nested.
 ///
 /// # Errors
 /// The bytes are no component.
-pub(super) fn composed(bytes: &[u8]) -> Result<Option<Vec<u8>>, BinaryReaderError> {
-    let mut component = Component::HEADER.to_vec();
-    component.extend_from_slice(runtime::IMPORT);
-    let (mut components, mut sharing, mut at) = (0, BTreeSet::new(), Component::HEADER.len());
-    for section in Sections::new(bytes) {
-        let (payload, end) = section?;
-        let raw = bytes.get(at..end).unwrap_or_default();
-        at = end;
-        match payload {
-            Payload::Version { .. } => {}
-            Payload::ComponentSection {
-                unchecked_range, ..
-            } => {
-                let inner = bytes.get(unchecked_range).unwrap_or_default();
-                match without_code(inner)? {
-                    None => component.extend_from_slice(raw),
-                    Some(inner) => {
-                        let section = RawSection {
-                            id: COMPONENT,
-                            data: &inner,
-                        };
-                        section.append_to_component(&mut component);
-                        sharing.insert(components);
-                    }
-                }
-                components += 1;
-            }
-            Payload::ComponentInstanceSection(instances) => {
-                hand_inwards(instances, &sharing)?.append_to_component(&mut component);
-            }
-            payload if shifts_modules(&payload)? => return Ok(None),
-            payload => {
-                components += new_components(&payload)?;
-                component.extend_from_slice(raw);
-            }
-        }
+pub(super) fn composed(bytes: &[u8]) -> Result<Option<Shared>, BinaryReaderError> {
+    let mut first = None;
+    let component = Composition {
+        bytes,
+        first: &mut first,
     }
-    Ok((!sharing.is_empty()).then_some(component))
+    .without_runtime(0..bytes.len())?;
+    let shared = component.zip(first);
+    Ok(shared.map(|(component, First { layout, .. })| Shared {
+        component,
+        runtime: layout,
+    }))
 }
 
-fn without_code(bytes: &[u8]) -> Result<Option<Vec<u8>>, BinaryReaderError> {
-    match before_ending(bytes) {
-        Some(front) if image_of_packed(front)?.is_some() => {
-            Ok(Some([front, runtime::IMPORT, runtime::TAIL].concat()))
+/// The first runtime of a composition.
+struct First {
+    layout: Layout,
+    /// The sections that import it.
+    import: Vec<u8>,
+}
+
+struct Composition<'a> {
+    bytes: &'a [u8],
+    first: &'a mut Option<First>,
+}
+
+impl Composition<'_> {
+    /// A component inside, with its runtime imported, if it has the first one.
+    fn without_runtime(
+        &mut self,
+        place: Range<usize>,
+    ) -> Result<Option<Vec<u8>>, BinaryReaderError> {
+        let bytes = self.bytes.get(place.clone()).unwrap_or_default();
+        let (mut rest, mut sharing, mut at) =
+            (Vec::new(), BTreeSet::new(), Component::HEADER.len());
+        let mut components = 0;
+        for section in Sections::new(bytes) {
+            let (payload, end) = section?;
+            let raw = bytes.get(at..end).unwrap_or_default();
+            at = end;
+            match payload {
+                Payload::Version { .. } => {}
+                Payload::ComponentSection {
+                    unchecked_range, ..
+                } => {
+                    let inner =
+                        place.start + unchecked_range.start..place.start + unchecked_range.end;
+                    match self.inner(inner)? {
+                        None => rest.extend_from_slice(raw),
+                        Some(data) => {
+                            let (id, data) = (COMPONENT, data.as_slice());
+                            RawSection { id, data }.append_to_component(&mut rest);
+                            sharing.insert(components);
+                        }
+                    }
+                    components += 1;
+                }
+                Payload::ComponentInstanceSection(instances) => {
+                    hand_inwards(instances, &sharing)?.append_to_component(&mut rest);
+                }
+                payload if shifts_modules(&payload)? => return Ok(None),
+                payload => {
+                    components += new_components(&payload)?;
+                    rest.extend_from_slice(raw);
+                }
+            }
         }
-        _ => composed(bytes),
+        let first = self.first.as_ref().filter(|_| !sharing.is_empty());
+        Ok(first.map(|first| [&Component::HEADER, first.import.as_slice(), &rest].concat()))
+    }
+
+    fn inner(&mut self, place: Range<usize>) -> Result<Option<Vec<u8>>, BinaryReaderError> {
+        let bytes = self.bytes.get(place.clone()).unwrap_or_default();
+        let Some(layout) = packed(bytes) else {
+            return self.without_runtime(place);
+        };
+        let layout = layout.moved(place.start as u64);
+        let part = |part: &Range<u64>| self.bytes.get(range(part)).unwrap_or_default();
+        let (code, tail) = (part(&layout.code), part(&layout.tail));
+        let front = part(&(layout.start..layout.image.end));
+        if self.first.is_none() {
+            let Ok(import) = glovebox_split::import(code) else {
+                return Ok(None);
+            };
+            *self.first = Some(First {
+                layout: layout.clone(),
+                import,
+            });
+        }
+        let first = self.first.as_ref();
+        let shared = first.filter(|first| part(&first.layout.code) == code);
+        Ok(shared.map(|first| [front, &first.import, tail].concat()))
     }
 }
 

@@ -94,7 +94,7 @@ impl<'a> Load<'a> {
     ) -> Result<Self, Box<dyn Error>> {
         let (order, rest) = split::<Order>(input)?;
         let (code, image, model) = match order.guest {
-            None => (compiler.runtime(Metering::Epochs)?, runtime::IMAGE, rest),
+            None => (compiler.embedded()?, runtime::IMAGE, rest),
             Some((code, image)) => {
                 let (code, rest) = rest.split_at_checked(code).ok_or(BROKEN)?;
                 let (image, model) = rest.split_at_checked(image).ok_or(BROKEN)?;

@@ -38,7 +38,6 @@ use crate::model::metadata::{Graph, Metadata};
 use crate::model::package::PackageError;
 use crate::model::runtime;
 use crate::sandbox::Sandbox;
-use crate::sandbox::engine::Metering;
 use crate::worker::WorkerError;
 use assume::Assumption;
 use config::ModelConfig;
@@ -224,7 +223,7 @@ impl Packer {
     ) -> Result<Loaded, PackError> {
         // The worker finds it in the cache.
         match guest.origin {
-            Origin::Runtime => self.compiler.runtime(Metering::Epochs)?,
+            Origin::Runtime => self.compiler.embedded()?,
             Origin::Native | Origin::Others => self.compiler.guest(&guest.code)?,
         };
         let loaded = job::load(&self.compiler, guest, source, pipeline, &self.limits);
