@@ -7,6 +7,7 @@ use crate::harness::command::Glovebox;
 use crate::harness::damage::{Random, damaged};
 use crate::harness::files::{Manifest, digits, manifest, wine};
 use crate::harness::host::Host;
+use crate::harness::packing::behind_front;
 
 const INFER: &str = "/v2/models/wine/infer";
 /// One wine.
@@ -310,4 +311,16 @@ fn damaged_bodies_are_answered_or_refused_and_never_fail_in_the_host() {
         }
     }
     assert!(answered > 100 && refused > 100, "{answered} {refused}");
+}
+
+behind_front! {
+    a_binary_request_has_the_answer_that_a_plain_one_has,
+    outputs_are_binary_where_that_is_asked_for,
+    a_body_without_json_is_the_only_input,
+    lengths_that_lie_are_refused,
+    scores_can_be_asked_for_as_classes,
+    shared_memory_is_refused_by_name,
+    a_client_may_shorten_its_deadline_and_not_lengthen_it,
+    the_server_names_the_extensions_that_it_has,
+    damaged_bodies_are_answered_or_refused_and_never_fail_in_the_host,
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::harness::client::{Answer, Client};
 use crate::harness::files::{Manifest, digits, manifest};
 use crate::harness::host::Host;
+use crate::harness::packing::behind_front;
 
 const INFER: &str = "/v2/models/digits/infer";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -210,4 +211,12 @@ fn an_answer_is_compressed_as_its_client_likes_it_best() {
     }
     // A small one is smaller as it is.
     assert_eq!(ask("gzip", 1).header("content-encoding"), "");
+}
+
+behind_front! {
+    a_compressed_request_is_read_as_it_was,
+    a_binary_request_may_be_compressed_too,
+    a_body_that_is_too_large_when_it_is_unpacked_is_refused,
+    what_cannot_be_unpacked_is_refused,
+    an_answer_is_compressed_as_its_client_likes_it_best,
 }

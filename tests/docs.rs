@@ -11,6 +11,7 @@ use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, temporary, wine};
 use crate::harness::host::Host;
 use crate::harness::onnx::{Graph, Node};
+use crate::harness::packing::behind_front;
 use crate::harness::python;
 
 fn both() -> Host {
@@ -179,4 +180,13 @@ fn a_model_with_a_large_input_has_no_example() {
     let models = [("largest", &*largest, ""), ("larger", &*larger, "")];
     let host = Manifest::new(&manifest(&models)).up().serve();
     assert_eq!(examples(&host.client()), ["largest"]);
+}
+
+behind_front! {
+    the_description_is_one_of_openapi_and_has_the_paths_of_the_host,
+    each_model_has_an_example_that_it_answers,
+    every_answer_is_as_described,
+    the_page_loads_nothing_from_elsewhere,
+    examples_are_for_the_first_models_only,
+    a_model_with_a_large_input_has_no_example,
 }

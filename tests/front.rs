@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use glovebox::model::runtime::FRONT;
+use glovebox::model::runtime::{BARE_FRONT, FRONT};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -32,11 +32,15 @@ fn pack(options: &[&str], output: &Path) -> crate::harness::command::Outcome {
     pack.option("--output", output).run()
 }
 
-/// The front alone, in a folder of its own.
+/// A front like ours that the host does not know, in a folder of its own.
 fn front() -> (TempDir, PathBuf) {
+    file("front.wasm", BARE_FRONT)
+}
+
+fn file(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
     let dir = temporary();
-    let file = dir.path().join("front.wasm");
-    fs::write(&file, FRONT).unwrap();
+    let file = dir.path().join(name);
+    fs::write(&file, bytes).unwrap();
     (dir, file)
 }
 
@@ -166,9 +170,8 @@ fn a_packed_front_answers_at_the_path_of_its_model_in_a_manifest() {
         "{}",
         host.announcement
     );
-    // It shares the code of all models and is counted by its own id.
-    let ok = host.client().requests("model", "ok");
-    assert!(ok >= 10.0, "{ok}");
+    // It is counted as the model that it is.
+    assert_eq!(host.client().requests("digits", "ok"), 2.0);
 }
 
 #[test]
@@ -184,7 +187,7 @@ fn a_manifest_puts_a_front_and_its_model_together() {
 
 #[test]
 fn composing_by_hand_gives_the_same_bytes_as_packing() {
-    let (dir, front) = front();
+    let (dir, front) = file("front.wasm", &FRONT);
     let output = dir.path().join("composed.wasm");
     let compose = Glovebox::new("compose").arg(&front).arg(digits());
     let said = compose.option("--output", &output).run().success();
@@ -219,13 +222,57 @@ fn a_front_without_its_model_is_refused_with_the_way_to_get_one() {
 }
 
 #[test]
-fn a_model_itself_is_not_served_at_other_paths() {
-    let text = manifest(&[("digits", digits(), "")]).replace("/v2/models/digits/...", "/mine/...");
-    let line = Manifest::new(&text).up().run().refusal();
-    assert!(
-        line.contains("/v2/models/digits/...") && line.contains("--http"),
-        "{line}"
+fn a_manifest_puts_our_front_and_its_model_together_and_the_host_looks_through() {
+    let (_dir, front) = file("front.wasm", &FRONT);
+    let lines = format!(
+        "[component.model.dependencies]\n\"glovebox:inference/model@0.1.0\" = {{ path = {:?} }}",
+        digits()
     );
+    let host = at_the_path_of_the_model(&front, &lines).up().serve();
+    assert_answers_as_the_model_itself(&host);
+    assert_eq!(host.client().requests("digits", "ok"), 2.0);
+}
+
+#[test]
+fn a_model_answers_where_its_manifest_mounts_it() {
+    for packed in [digits(), digits_http()] {
+        let text = manifest(&[("digits", packed, "")]).replace("/v2/models/digits/", "/mine/");
+        let client = Manifest::new(&text).up().serve().client();
+        let picture = fs::read(model_dir("digits").join("examples/7.png")).unwrap();
+        for path in ["/mine/predict", "/mine/v2/models/digits/predict"] {
+            assert_eq!(client.post(path, "image/png", &picture).ok()["label"], "7");
+        }
+        assert_eq!(
+            client.get("/mine/v2/models").ok()["models"],
+            json!(["digits"])
+        );
+        assert_eq!(client.get("/mine/v2").ok()["name"], "glovebox");
+        client
+            .get("/mine/v2/models/wine")
+            .error(404, "unknown_model");
+        client.get("/mine/elsewhere").error(404, "unknown_path");
+        client
+            .get("/mine/v2/repository/index")
+            .error(405, "method_not_allowed");
+        // Where it is mounted changes nothing of where the protocol has it.
+        assert_eq!(client.get("/v2/models/digits").ok()["name"], "digits");
+    }
+}
+
+#[test]
+fn our_front_with_one_byte_changed_is_a_front_of_somebody() {
+    let mut bytes = fs::read(digits_http()).unwrap();
+    // A text of the front that no other part of the file has.
+    let text = b"x-content-type-options";
+    let at = bytes.windows(text.len()).position(|part| part == text);
+    bytes[at.unwrap()] = b'y';
+    let (_dir, changed) = file("changed.wasm", &bytes);
+    let about = Glovebox::new("inspect").arg(&changed).arg("--json").run();
+    assert_eq!(about.json()["behind_front"], false);
+    let host = at_the_path_of_the_model(&changed, "").up().serve();
+    let answer = host.client().get("/v2/models/digits");
+    assert_eq!(answer.header("y-content-type-options"), "nosniff");
+    assert_eq!(host.client().requests("model", "ok"), 1.0);
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::harness::grpc::{
     text, to,
 };
 use crate::harness::hostile::settles;
+use crate::harness::packing::behind_front;
 use crate::harness::{bodies, guest};
 
 const STREAM: &str = "ModelStreamInfer";
@@ -461,4 +462,24 @@ fn no_manifest_takes_the_paths_of_grpc() {
         let line = Manifest::new(&text).up().run().refusal();
         assert!(line.contains("route"), "{line}");
     }
+}
+
+behind_front! {
+    the_server_and_its_models_say_what_they_are,
+    a_model_is_ready_if_it_is_here,
+    answers_are_those_of_rest_whatever_the_form_of_the_tensors,
+    an_answer_repeats_the_id_and_has_what_was_asked_for,
+    statistics_and_configuration_are_those_of_rest,
+    the_repository_opens_for_its_token_alone,
+    errors_have_the_codes_of_rest,
+    what_a_guest_does_wrong_has_its_code,
+    the_deadline_of_a_client_shortens_that_of_the_model,
+    a_client_cannot_make_a_model_s_timeout_longer,
+    a_stream_answers_each_message_in_its_order,
+    a_stream_without_messages_ends_well_and_one_that_breaks_off_does_not,
+    a_stream_that_waits_for_its_client_holds_nothing_and_ends_with_the_host,
+    health_is_what_the_server_says_and_its_end_is_told,
+    reflection_names_the_services,
+    grpc_may_have_a_port_of_its_own,
+    no_manifest_takes_the_paths_of_grpc,
 }

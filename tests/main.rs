@@ -36,7 +36,9 @@ mod manifest;
 mod memory;
 mod messages;
 mod metrics;
+#[cfg(feature = "native")]
 mod native;
+#[cfg(feature = "native")]
 mod native_limits;
 mod numbers;
 mod on_demand;
@@ -46,6 +48,7 @@ mod pack;
 mod quantized;
 mod refusals;
 mod repository;
+mod runtimes;
 mod schema;
 mod serve;
 mod shapes;

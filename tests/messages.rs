@@ -12,6 +12,7 @@ use crate::harness::grpc::{
     Grpc, INFER, both, digits_raw, digits_typed, frame, frame_gzip, frame_of, idle, input, number,
     path, pixels, text, to,
 };
+use crate::harness::packing::behind_front;
 
 /// A typed list of one datatype for a tensor of two elements.
 fn lists() -> Vec<(&'static str, InferTensorContents)> {
@@ -428,4 +429,19 @@ fn damaged_messages_are_answered_or_refused_and_never_fail_in_the_host() {
     }
     assert!(answered > 50 && refused > 50, "{answered} {refused}");
     idle(&client);
+}
+
+behind_front! {
+    all_datatypes_are_read_from_their_lists_and_from_no_other,
+    a_number_that_its_datatype_does_not_hold_is_named,
+    raw_and_typed_contents_do_not_mix,
+    messages_may_be_compressed_and_so_are_their_answers,
+    a_message_is_taken_up_to_its_model_s_limit_and_not_a_byte_more,
+    a_list_of_small_numbers_becomes_no_larger_than_json_could,
+    bytes_that_are_no_message_are_refused,
+    a_message_of_very_many_tensors_takes_no_memory,
+    the_model_s_name_comes_first_and_only_once,
+    a_message_that_does_not_come_is_not_waited_for,
+    a_stream_with_nothing_to_say_ends_and_its_client_asks_again,
+    damaged_messages_are_answered_or_refused_and_never_fail_in_the_host,
 }

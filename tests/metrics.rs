@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::client::Client;
 use crate::harness::command::Glovebox;
 use crate::harness::files::{model_dir, wine, workspace};
+use crate::harness::packing::behind_front;
 
 const HISTOGRAMS: [&str; 4] = ["request", "queue", "instantiate", "guest"];
 
@@ -164,4 +165,14 @@ fn the_log_of_a_request_has_the_id_that_the_client_got() {
             .clone()
             .any(|line| line["fields"]["outcome"] == "invalid_input")
     );
+}
+
+behind_front! {
+    a_request_is_counted_exactly_once,
+    a_refusal_is_counted_by_its_code,
+    a_name_that_no_model_has_makes_no_series,
+    cpu_time_and_memory_are_measured,
+    metrics_are_in_the_form_that_prometheus_scrapes,
+    the_dashboard_asks_for_metrics_that_exist,
+    the_log_of_a_request_has_the_id_that_the_client_got,
 }

@@ -9,6 +9,7 @@ use crate::harness::command::Glovebox;
 use crate::harness::files::{digits, expected, model_dir, temporary, wine};
 use crate::harness::media;
 use crate::harness::onnx::{Graph, Node, OPEN};
+use crate::harness::packing::behind_front;
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -233,4 +234,16 @@ fn a_model_made_by_hand_computes_what_arithmetic_says() {
         &named("chance"),
         &scaled.chunks(3).flat_map(softmax).collect::<Vec<_>>(),
     );
+}
+
+behind_front! {
+    digits_from_tensors_are_those_of_onnx_runtime,
+    wines_from_tensors_are_those_of_onnx_runtime,
+    digits_from_pictures_are_those_of_onnx_runtime,
+    wines_from_records_are_those_of_onnx_runtime,
+    several_records_are_answered_by_a_list,
+    run_answers_a_file_as_the_server_does,
+    run_answers_tensors_as_the_server_does,
+    a_jpeg_is_read_as_a_picture_of_the_same_levels,
+    a_model_made_by_hand_computes_what_arithmetic_says,
 }

@@ -11,6 +11,7 @@ use crate::harness::client::Client;
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, manifest, temporary, wine};
 use crate::harness::host::Host;
+use crate::harness::packing::behind_front;
 use crate::harness::{bodies, guest, onnx, probe};
 
 /// Memory in which so many models such as wine stay loaded: each takes what its image takes in the
@@ -232,4 +233,19 @@ fn memory_for_models_is_for_manifests() {
     let up = Glovebox::new("up").option("--from", wine());
     let line = up.option("--model-memory", room_for(2)).run().refusal();
     assert!(line.contains("--model-memory is for"), "{line}");
+}
+
+behind_front! {
+    a_model_is_listed_ready_and_described_before_it_is_loaded,
+    a_model_is_loaded_by_its_first_request_and_stays_for_the_next,
+    a_model_on_demand_answers_behind_the_whole_wall,
+    clients_that_ask_at_once_get_their_answers_and_load_it_once,
+    the_model_that_was_asked_for_longest_ago_makes_room,
+    requests_are_answered_while_their_models_are_unloaded_around_them,
+    a_request_in_flight_keeps_its_model_and_the_next_one_waits_for_its_memory,
+    what_was_unloaded_takes_no_files_and_no_descriptors,
+    a_file_that_is_broken_behind_its_beginning_fails_alone,
+    a_model_that_is_larger_than_the_memory_for_models_fails_alone,
+    what_is_no_packed_model_of_this_version_is_loaded_at_the_start,
+    memory_for_models_is_for_manifests,
 }

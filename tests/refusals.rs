@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary, wine};
 use crate::harness::host::Host;
+use crate::harness::packing::behind_front;
 use crate::harness::{bodies, guest, media};
 
 fn up(packed: &Path) -> Host {
@@ -324,4 +325,26 @@ fn the_text_of_a_guest_reaches_nobody_raw() {
     let run = Glovebox::new("run").arg(&file).option("--tensors", request);
     let line = run.run().refusal();
     assert!(line.contains("x\\u{1b}[2J"), "{line}");
+}
+
+behind_front! {
+    an_unknown_model_is_not_found,
+    an_unknown_path_is_not_found,
+    a_wrong_method_is_not_allowed,
+    a_path_that_is_no_text_is_refused_in_the_form_of_all_errors,
+    what_is_no_json_is_refused,
+    json_that_is_nested_without_end_is_refused,
+    an_input_of_another_name_is_named_with_those_there_are,
+    an_input_of_another_datatype_is_named_with_both,
+    an_input_of_another_shape_is_named_with_both,
+    data_that_do_not_fill_their_shape_are_refused,
+    a_missing_input_and_an_unknown_output_are_named,
+    media_of_another_type_are_refused_with_those_there_are,
+    a_picture_that_cannot_be_decoded_is_invalid,
+    a_picture_that_would_be_enormous_is_not_decoded,
+    a_record_that_does_not_fit_is_refused_with_its_field,
+    a_body_that_declares_too_much_is_refused_before_it_is_sent,
+    a_body_that_is_too_large_is_refused_also_without_a_declaration,
+    a_body_that_does_not_come_in_time_is_refused,
+    the_text_of_a_guest_reaches_nobody_raw,
 }

@@ -8,6 +8,7 @@ use crate::harness::client::{Answer, Client};
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, wine};
 use crate::harness::host::Host;
+use crate::harness::packing::behind_front;
 
 const TOKEN: &str = "correct-horse-battery-staple";
 const INDEX: &str = "/v2/repository/index";
@@ -224,4 +225,14 @@ fn a_call_that_is_too_large_is_refused_also_with_the_token() {
     let large = format!("{{\"ready\": false{}}}", " ".repeat(64 << 10));
     call(&client, INDEX, &large).error(413, "too_large");
     call(&client, INDEX, "{}").ok();
+}
+
+behind_front! {
+    the_repository_is_closed_unless_an_operator_opens_it,
+    only_the_operator_s_token_opens_it,
+    an_unloaded_model_answers_no_more_until_it_is_loaded,
+    a_model_on_demand_gives_its_memory_back,
+    what_a_load_cannot_do_is_refused,
+    a_token_must_be_hard_to_guess,
+    a_call_that_is_too_large_is_refused_also_with_the_token,
 }

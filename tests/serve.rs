@@ -10,6 +10,7 @@ use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, wine};
 use crate::harness::host::Host;
 use crate::harness::http2;
+use crate::harness::packing::behind_front;
 use crate::harness::{bodies, guest};
 
 fn both() -> Host {
@@ -213,4 +214,19 @@ fn a_version_in_the_path_must_be_the_model_s_own() {
     client
         .get("/v2/models/digits/versions/")
         .error(404, "unknown_path");
+}
+
+behind_front! {
+    the_server_says_what_it_is,
+    probes_are_answered_by_both_names,
+    a_model_says_how_it_is_called,
+    an_answer_names_the_model_and_repeats_the_id,
+    only_the_outputs_that_are_asked_for_are_sent,
+    nested_data_means_the_same_as_flat_data,
+    media_are_answered_with_a_label,
+    every_request_has_an_id_of_its_own,
+    one_connection_carries_many_requests,
+    http_2_is_spoken_with_prior_knowledge,
+    a_component_of_another_hand_is_served_too,
+    a_version_in_the_path_must_be_the_model_s_own,
 }

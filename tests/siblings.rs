@@ -1,8 +1,11 @@
 //! Components of one application that call each other by name, without a connection.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use crate::harness::files::Manifest;
+use crate::harness::files::{Manifest, digits};
+use crate::harness::packing::behind_front;
 use crate::harness::probe::{HEAD, component, route, text, values};
 
 /// A front that may call `allowed`, and a component behind it that no route leads to, with these
@@ -85,4 +88,45 @@ fn a_component_that_calls_itself_without_end_runs_out_of_permits() {
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["status"], 429, "{told}");
     assert_eq!(host.client().get("/shape").status, 200);
+}
+
+/// A front that may call a model beside it, which no route leads to.
+fn with_a_model(file: &Path) -> Manifest {
+    let private = "[[trigger.http]]\nroute = { private = true }\ncomponent = \"back\"\n";
+    let hosts = "allowed_outbound_hosts = [\"http://back.spin.internal\"]";
+    let back = format!("[component.back]\nsource = {file:?}\n");
+    let parts = [
+        HEAD,
+        &route("/front/...", "front"),
+        private,
+        &component("front", hosts),
+        &back,
+    ];
+    Manifest::new(&parts.concat())
+}
+
+#[test]
+fn every_model_is_called_by_its_neighbours() {
+    let host = with_a_model(digits()).up().serve();
+    let call = |path: &str| {
+        let url = format!("/front/call?url=http://back.spin.internal{path}");
+        let told: Value = serde_json::from_str(&text(&host.client().get(&url))).unwrap();
+        let body: Value = serde_json::from_str(told["body"].as_str().unwrap()).unwrap();
+        (told["status"].clone(), body)
+    };
+    for prefix in ["", "/anywhere"] {
+        let (status, about) = call(&format!("{prefix}/v2/models/digits"));
+        assert_eq!((status, &about["name"]), (json!(200), &json!("digits")));
+    }
+    assert_eq!(call("/v2/models/wine").1["code"], "unknown_model");
+    assert_eq!(call("/nowhere").1["code"], "unknown_path");
+    // Its name in the protocol is its own, whatever its component is called.
+    assert_eq!(
+        host.client().get("/v2/models").ok()["models"],
+        json!(["digits"])
+    );
+}
+
+behind_front! {
+    every_model_is_called_by_its_neighbours,
 }

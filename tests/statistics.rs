@@ -6,6 +6,7 @@ use crate::harness::client::Client;
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, wine};
 use crate::harness::host::Host;
+use crate::harness::packing::behind_front;
 
 fn up() -> Host {
     Glovebox::new("up").option("--from", wine()).serve()
@@ -177,4 +178,11 @@ fn sizes_of_executions_are_told_apart_up_to_a_number_and_all_are_counted() {
     assert_eq!(statistics["execution_count"], SIZES + 4);
     let rows = (1..=SIZES + 2).sum::<usize>() + SIZES + SIZES + 1;
     assert_eq!(statistics["inference_count"], rows);
+}
+
+behind_front! {
+    a_model_that_nobody_has_asked_has_statistics_of_zeros,
+    rows_and_executions_are_counted_and_their_time_adds_up,
+    failures_are_told_apart,
+    sizes_of_executions_are_told_apart_up_to_a_number_and_all_are_counted,
 }

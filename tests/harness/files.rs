@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::command::Glovebox;
+use super::packing::is_behind_front;
 
 /// The workspace.
 pub(crate) fn workspace() -> &'static Path {
@@ -30,20 +31,29 @@ pub(crate) fn expected(model: &str) -> Vec<Value> {
 
 /// The bundled digits, packed once.
 pub(crate) fn digits() -> &'static Path {
-    static PACKED: OnceLock<PathBuf> = OnceLock::new();
-    PACKED.get_or_init(|| packed("digits"))
+    static PACKED: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
+    packed("digits", &PACKED)
 }
 
 /// The bundled wine, packed once.
 pub(crate) fn wine() -> &'static Path {
-    static PACKED: OnceLock<PathBuf> = OnceLock::new();
-    PACKED.get_or_init(|| packed("wine"))
+    static PACKED: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
+    packed("wine", &PACKED)
 }
 
-fn packed(model: &str) -> PathBuf {
-    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{model}.wasm"));
-    Glovebox::new("pack")
-        .arg(model_dir(model).join(format!("{model}.onnx")))
+fn packed(model: &str, [plain, with_front]: &'static [OnceLock<PathBuf>; 2]) -> &'static Path {
+    match is_behind_front() {
+        false => plain.get_or_init(|| pack(model, model, &[])),
+        true => with_front.get_or_init(|| pack(model, &format!("{model}-front"), &["--http"])),
+    }
+}
+
+fn pack(model: &str, name: &str, options: &[&str]) -> PathBuf {
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.wasm"));
+    let pack = Glovebox::new("pack").arg(model_dir(model).join(format!("{model}.onnx")));
+    options
+        .iter()
+        .fold(pack, Glovebox::arg)
         .option("--output", &output)
         .run()
         .success();

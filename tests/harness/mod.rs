@@ -14,6 +14,7 @@ pub(crate) mod media;
 pub(crate) mod once;
 pub(crate) mod onnx;
 pub(crate) mod origin;
+pub(crate) mod packing;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod project;

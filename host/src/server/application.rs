@@ -7,6 +7,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
+use crate::model::Model;
 use crate::model::http::HttpFunction;
 use crate::routing::Table;
 
@@ -27,6 +28,8 @@ pub struct Application {
 pub enum Target {
     /// An HTTP component.
     Function(Arc<HttpFunction>),
+    /// A model, at another path than the protocol's.
+    Model(Arc<Model>),
     /// Always the same answer.
     Static(StaticAnswer),
 }

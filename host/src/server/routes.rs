@@ -76,6 +76,7 @@ async fn manifest_first(Shared(state): App, mut request: Request, next: Next) ->
     };
     match matched.value {
         Target::Static(answer) => answer.response(),
+        Target::Model(model) => mounted(Arc::clone(&state), Arc::clone(model), request).await,
         Target::Function(function) => match function::prepare(&mut request, &matched) {
             Err(error) => refuse(&state, &error),
             Ok(()) => {
@@ -121,9 +122,56 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
     if grpc::is_spoken(&request) {
         return grpc::answer(state, request).await;
     }
-    let path = request.uri().path();
-    let Some(endpoint) = Endpoint::parse(path) else {
-        return refuse(&state, &Refusal::unknown_path(path).into());
+    let endpoint = Endpoint::parse(request.uri().path());
+    serve(state, endpoint, &Scope::All, request).await
+}
+
+/// A model where a manifest mounts it or a neighbour calls it: the paths that the HTTP front of a
+/// packed model answers on other hosts.
+pub(super) async fn mounted(state: Arc<State>, model: Arc<Model>, request: Request) -> Response {
+    let endpoint = Endpoint::mounted(request.uri().path(), &model.name);
+    serve(state, endpoint, &Scope::One(model), request).await
+}
+
+/// The models that a path leads to.
+enum Scope {
+    All,
+    /// A mounted model knows of no other.
+    One(Arc<Model>),
+}
+
+impl Scope {
+    fn models<'a>(&'a self, state: &'a State) -> Box<dyn Iterator<Item = &'a Model> + 'a> {
+        let models: Box<dyn Iterator<Item = _>> = match self {
+            Self::All => Box::new(state.registry.iter()),
+            Self::One(model) => Box::new(std::iter::once(model)),
+        };
+        Box::new(
+            models
+                .map(AsRef::as_ref)
+                .filter(|model| model.is_available()),
+        )
+    }
+
+    fn check(&self, state: &State, name: &str) -> Result<(), RequestError> {
+        match self {
+            Self::All => Ok(()),
+            Self::One(model) => match state.registry.get(name) {
+                Ok(named) if Arc::ptr_eq(named, model) => Ok(()),
+                _ => Err(Refusal::unknown_model(name).into()),
+            },
+        }
+    }
+}
+
+async fn serve(
+    state: Arc<State>,
+    endpoint: Option<Endpoint>,
+    scope: &Scope,
+    request: Request,
+) -> Response {
+    let Some(endpoint) = endpoint else {
+        return refuse(&state, &Refusal::unknown_path(request.uri().path()).into());
     };
     if !takes(endpoint.method(), request.method()) {
         let mut response = refuse(&state, &Refusal::MethodNotAllowed.into());
@@ -135,9 +183,19 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
         Endpoint::Server => answer::json(&server_metadata(&state)),
         Endpoint::Live => live(Shared(state)).await,
         Endpoint::Ready => ready(Shared(state)).await,
-        Endpoint::Models => models(&state),
-        Endpoint::Statistics => answer::json(&all_statistics(&state)),
+        Endpoint::Models => answer::json(&ModelList {
+            models: scope
+                .models(&state)
+                .map(|model| model.name.clone())
+                .collect(),
+        }),
+        Endpoint::Statistics => answer::json(&statistics(&state, scope.models(&state))),
         Endpoint::SharedMemory(_) => refuse(&state, &Refusal::SHARED_MEMORY.into()),
+        Endpoint::Index | Endpoint::Load(_) | Endpoint::Unload(_)
+            if matches!(scope, Scope::One(_)) =>
+        {
+            refuse(&state, &Refusal::unknown_path(request.uri().path()).into())
+        }
         Endpoint::Index => repository::index(&state, request).await,
         Endpoint::Load(name) => repository::load(&state, &name, request).await,
         Endpoint::Unload(name) => repository::unload(&state, &name, request).await,
@@ -145,23 +203,33 @@ async fn protocol(Shared(state): App, request: Request) -> Response {
             name,
             version,
             call,
-        } => {
-            let version = version.as_deref();
-            match call {
-                Call::Describe => with_model(&state, &name, version, |model| {
-                    answer::json(&model_metadata(model))
-                }),
-                Call::Ready => with_model(&state, &name, version, model_ready),
-                Call::Config => with_model(&state, &name, version, |model| {
-                    answer::json(&model_config(model))
-                }),
-                Call::Statistics => with_model(&state, &name, version, |model| {
-                    answer::json(&statistics(&state, [model]))
-                }),
-                Call::Infer => rest::answer(state, &name, version, Kind::Infer, request).await,
-                Call::Predict => rest::answer(state, &name, version, Kind::Predict, request).await,
-            }
-        }
+        } => match scope.check(&state, &name) {
+            Ok(()) => model(state, &name, version.as_deref(), call, request).await,
+            Err(error) => refuse(&state, &error),
+        },
+    }
+}
+
+async fn model(
+    state: Arc<State>,
+    name: &str,
+    version: Option<&str>,
+    call: Call,
+    request: Request,
+) -> Response {
+    match call {
+        Call::Describe => with_model(&state, name, version, |model| {
+            answer::json(&model_metadata(model))
+        }),
+        Call::Ready => with_model(&state, name, version, model_ready),
+        Call::Config => with_model(&state, name, version, |model| {
+            answer::json(&model_config(model))
+        }),
+        Call::Statistics => with_model(&state, name, version, |model| {
+            answer::json(&statistics(&state, [model]))
+        }),
+        Call::Infer => rest::answer(state, name, version, Kind::Infer, request).await,
+        Call::Predict => rest::answer(state, name, version, Kind::Predict, request).await,
     }
 }
 
@@ -259,17 +327,6 @@ pub(super) fn statistics<'a>(
 /// A model's configuration.
 pub(super) fn model_config(model: &Model) -> ModelConfig {
     ModelConfig::describe(&model.name, PLATFORM, &model.signature)
-}
-
-fn models(state: &State) -> Response {
-    let models = state.registry.iter();
-    let models = models.filter(|model| model.is_available());
-    let models = models.map(|model| &model.name);
-    let functions = state.application.functions.iter();
-    let inside = functions.filter_map(|function| Some(&function.metadata.as_ref()?.name));
-    answer::json(&ModelList {
-        models: models.chain(inside).cloned().collect(),
-    })
 }
 
 async fn wrong_method(Shared(state): App, _: Request<Body>) -> Response {

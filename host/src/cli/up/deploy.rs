@@ -15,10 +15,11 @@ use crate::memory::Budget;
 use crate::model::compose::{Part, compose};
 use crate::model::graphs;
 use crate::model::http::HttpFunction;
+use crate::model::metadata::Metadata;
 use crate::model::on_demand::{Loader, Registered};
 use crate::model::package::{Package, World as Kind};
 use crate::model::registry::Registry;
-use crate::model::{Deployer, Model};
+use crate::model::{Deployer, Model, is_name};
 use crate::native::Graphs;
 use crate::pack::config::ModelConfig;
 use crate::pack::guest::Guest;
@@ -29,7 +30,6 @@ use crate::sandbox::wasi::outbound::{Network, Outbound, Siblings};
 use crate::server::application::{Application, StaticAnswer, Target};
 use crate::server::routes::is_reserved;
 use crate::server::state::State;
-use crate::text;
 
 /// Everything that is served, and what of the machine it needs.
 pub(super) struct Loaded {
@@ -82,7 +82,12 @@ async fn one(
     match package.world()? {
         Kind::ModelFunction => {
             let graphs = Arc::default();
-            loading.model(name, package, graphs, tenant, limits).await?;
+            let model = deployer
+                .deploy(name, package, graphs, tenant, limits)
+                .await?;
+            let model = loading.model(model)?;
+            let short = Pattern::parse("/predict")?;
+            loading.routes.push((short, Target::Model(model)));
         }
         Kind::Http => {
             let function = deployer.deploy_http(name, package, World::default(), tenant, limits)?;
@@ -161,7 +166,7 @@ struct Loading<'a> {
     admission: Admission,
     /// What loads models on demand, if that is wanted.
     loader: Option<Arc<Loader>>,
-    models: Vec<Model>,
+    models: Vec<Arc<Model>>,
     functions: Vec<Arc<HttpFunction>>,
     routes: Vec<(Pattern, Target)>,
     door: Door,
@@ -229,13 +234,16 @@ impl<'a> Loading<'a> {
         let limits = self.limits(&component.limits, &package, &component.tenant)?;
         match package.world()? {
             Kind::ModelFunction => {
-                check_model(component, routes)?;
-                let (id, graphs) = (&component.id, self.graphs(component, &package)?);
-                self.model(id, &package, graphs, tenant, limits).await
+                check_plain(component, package.front.is_some())?;
+                let name = name(component, package.metadata.as_ref(), routes);
+                let graphs = self.graphs(component, &package)?;
+                let model = self.deployer.deploy(name, &package, graphs, tenant, limits);
+                let model = model.await?.of_component(&component.id);
+                self.mount(model, routes)
             }
             Kind::Http if limits.batch.is_some() => Err(
-                "batch is for models that the host serves itself; remove it, or pack the model \
-                 without --http"
+                "batch is for models, and this is an HTTP component that the host cannot look into; \
+                 remove it"
                     .into(),
             ),
             Kind::Http => {
@@ -246,7 +254,6 @@ impl<'a> Loading<'a> {
                 let function = Arc::new(deployed);
                 self.functions.push(Arc::clone(&function));
                 for route in routes {
-                    warn_of_another_name(route, &function);
                     self.route(route, Target::Function(Arc::clone(&function)))?;
                 }
                 Ok(())
@@ -268,32 +275,42 @@ impl<'a> Loading<'a> {
         if !component.dependencies.is_empty() || !component.graphs.paths.is_empty() {
             return Ok(false);
         }
-        check_model(component, routes)?;
+        check_plain(component, glance.is_behind_front)?;
         let own = limits::Bytes(limits::REQUEST_BYTES);
         let share = self.admission.share(&component.tenant);
         let limits = component.limits.resolve(glance.image, own, share)?;
         let path = path.clone();
+        let name = name(component, Some(&glance.metadata), routes).to_owned();
         let registered = Registered { file, path, glance };
-        let model = loader.register(&component.id, registered, tenant(component), limits)?;
+        let model = loader.register(&name, registered, tenant(component), limits)?;
         self.door.images = true;
-        self.models.push(model);
+        self.mount(model.of_component(&component.id), routes)?;
         Ok(true)
     }
 
-    async fn model(
-        &mut self,
-        name: &str,
-        package: &Package,
-        graphs: Arc<Graphs>,
-        tenant: Tenant,
-        limits: Limits,
-    ) -> Result<(), Failure> {
-        let model = self
-            .deployer
-            .deploy(name, package, graphs, tenant, limits)
-            .await?;
-        self.models.push(model);
+    /// Serves a model at the protocol's path, and wherever else its component is routed.
+    fn mount(&mut self, model: Model, routes: &[&Pattern]) -> Result<(), Failure> {
+        let own_path = format!("/v2/models/{}/...", model.name);
+        let model = self.model(model)?;
+        for route in routes.iter().filter(|route| route.raw() != own_path) {
+            self.route(route, Target::Model(Arc::clone(&model)))?;
+        }
         Ok(())
+    }
+
+    fn model(&mut self, model: Model) -> Result<Arc<Model>, Failure> {
+        let model = Arc::new(model);
+        let mut others = self.models.iter();
+        if let Some(other) = others.find(|other| other.name == model.name) {
+            return Err(format!(
+                "its model is called {:?}, and so is that of component {:?}; give this one the route \
+                 \"/v2/models/{}/...\"",
+                model.name, other.component, model.component
+            )
+            .into());
+        }
+        self.models.push(Arc::clone(&model));
+        Ok(model)
     }
 
     fn route(&mut self, route: &Pattern, target: Target) -> Result<(), Failure> {
@@ -370,7 +387,7 @@ fn open(component: &Component) -> Result<Package, Failure> {
         name: &component.id,
         component: Package::read(&component.source)?,
     };
-    Ok(Package::parse(compose(socket, plugs)?)?)
+    Ok(Package::look_through(compose(socket, plugs)?)?)
 }
 
 fn tenant(component: &Component) -> Tenant {
@@ -380,47 +397,28 @@ fn tenant(component: &Component) -> Tenant {
     }
 }
 
-/// A model has nothing of the world, and its own path.
-fn check_model(component: &Component, routes: &[&Pattern]) -> Result<(), Failure> {
-    check_plain(component)?;
-    routes
-        .iter()
-        .try_for_each(|route| own_path(route, component))
-}
-
-/// A model function has no HTTP of its own: the host serves it at the protocol's path.
-fn own_path(route: &Pattern, component: &Component) -> Result<(), Failure> {
-    let (route, component) = (route.raw(), &component.id);
-    let expected = format!("/v2/models/{component}/...");
-    if *route == expected {
-        return Ok(());
-    }
-    Err(format!(
-        "route {route:?}: a model is served at its own path, write route = {expected:?}, or pack it \
-         with --http"
-    )
-    .into())
-}
-
-/// A front answers for the name that its model has, whatever its component is called.
-fn warn_of_another_name(route: &Pattern, function: &HttpFunction) {
-    let Some(metadata) = &function.metadata else {
-        return;
-    };
-    let named = route.matched().strip_prefix("/v2/models/");
-    let named = named.and_then(|rest| rest.split('/').next());
-    if let Some(other) = named.filter(|named| *named != metadata.name) {
-        tracing::warn!(
-            component = function.id,
-            route = text::escape(other),
-            model = text::escape(&metadata.name),
-            "the route names another model than the one inside: packed models answer to their own name"
-        );
+/// The name of a component's model: the one in its metadata, unless the manifest routes the component's
+/// id to it, or the file tells no name that can stand in a URL.
+fn name<'a>(
+    component: &'a Component,
+    metadata: Option<&'a Metadata>,
+    routes: &[&Pattern],
+) -> &'a str {
+    let by_id = format!("/v2/models/{}/...", component.id);
+    let own = metadata.map(|metadata| metadata.name.as_str());
+    let own = own.filter(|own| is_name(own));
+    match own {
+        Some(own) if routes.iter().all(|route| route.raw() != by_id) => own,
+        _ => &component.id,
     }
 }
 
 /// A model function sees nothing, so nothing can be given to it.
-fn check_plain(component: &Component) -> Result<(), Failure> {
+/// A front could be given things by other hosts, and looks at none of them.
+fn check_plain(component: &Component, is_behind_front: bool) -> Result<(), Failure> {
+    if is_behind_front {
+        return Ok(());
+    }
     let given = [
         ("environment", !component.environment.is_empty()),
         ("variables", component.variables.iter().next().is_some()),
