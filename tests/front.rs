@@ -13,8 +13,8 @@ use crate::harness::client::{Answer, Client};
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, expected, manifest, model_dir, temporary};
 use crate::harness::host::Host;
-use crate::harness::onnx;
-use crate::harness::probe::{HEAD, route};
+use crate::harness::probe::{HEAD, ended, route};
+use crate::harness::{bodies, guest, onnx};
 
 /// The bundled digits with their front, packed once.
 fn digits_http() -> &'static Path {
@@ -172,6 +172,38 @@ fn a_packed_front_answers_at_the_path_of_its_model_in_a_manifest() {
     );
     // It is counted as the model that it is.
     assert_eq!(host.client().requests("digits", "ok"), 2.0);
+    for (outcome, count) in [
+        ("invalid_request", 2),
+        ("invalid_input", 1),
+        ("unsupported_media", 1),
+    ] {
+        ended(&host.client(), "digits", outcome, count);
+    }
+}
+
+#[test]
+fn a_front_whose_model_fails_is_counted_so() {
+    let dir = temporary();
+    let (front, own) = (dir.path().join("front.wasm"), dir.path().join("own.wasm"));
+    let model = guest::Guest::infer(bodies::ANSWER).predict(bodies::FAIL);
+    fs::write(&front, BARE_FRONT).unwrap();
+    fs::write(&own, model.component()).unwrap();
+    let host = Manifest::new(&format!(
+        "{HEAD}{}[component.model]\nsource = {front:?}\n[component.model.dependencies]\n\
+         \"glovebox:inference/model@0.1.0\" = {{ path = {own:?} }}\n",
+        route("/mine/...", "model")
+    ));
+    let host = host.up().serve();
+    let client = host.client();
+    let answer = client.post("/mine/predict", "text/plain", b"7");
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (502, &json!("model_failed"))
+    );
+    assert_eq!(client.get("/mine/elsewhere").status, 404);
+    ended(&client, "model", "component_error", 1);
+    ended(&client, "model", "client_error", 1);
+    assert_eq!(client.requests("model", "ok"), 0.0);
 }
 
 #[test]

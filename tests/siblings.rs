@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::files::{Manifest, digits};
 use crate::harness::packing::behind_front;
-use crate::harness::probe::{HEAD, component, route, text, values};
+use crate::harness::probe::{HEAD, component, ended, route, text, values};
 
 /// A front that may call `allowed`, and a component behind it that no route leads to, with these
 /// limits.
@@ -72,6 +72,25 @@ fn a_component_that_is_called_keeps_its_own_limits_and_is_counted_by_itself() {
     assert_eq!(told["status"], 504, "{told}");
     assert!(told["body"].as_str().unwrap().contains("cpu_limit"));
     assert_eq!(client.requests("back", "cpu_limit"), 1.0);
+}
+
+#[test]
+fn a_component_that_is_called_is_counted_by_the_status_that_it_sent() {
+    let host = application(&["http://back.spin.internal"], "").up().serve();
+    let client = host.client();
+    for (status, outcome) in [
+        (200, "ok"),
+        (404, "client_error"),
+        (422, "invalid_input"),
+        (503, "component_error"),
+    ] {
+        let back = format!("http://back.spin.internal/status?code={status}");
+        let told = text(&client.get(&format!("/front/call?url={back}")));
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["status"], status, "{told}");
+        ended(&client, "back", outcome, 1);
+    }
+    ended(&client, "front", "ok", 4);
 }
 
 #[test]

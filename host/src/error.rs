@@ -67,6 +67,21 @@ pub enum RequestError {
     Unsupported(&'static str),
 }
 
+/// How a request is counted that a component has answered itself: by the codes of the table where a
+/// status has one cause there that is the client's, else by whose fault the status says it was. What
+/// the host's own limits are called by is not among them: a component's 429, 503 or 504 is its own.
+pub fn outcome(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "invalid_request",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media",
+        StatusCode::UNPROCESSABLE_ENTITY => "invalid_input",
+        status if status.is_success() || status.is_redirection() => "ok",
+        status if status.is_client_error() => "client_error",
+        _ => "component_error",
+    }
+}
+
 /// The codes of gRPC that errors have, with their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrpcCode {

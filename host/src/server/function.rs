@@ -19,7 +19,7 @@ use super::spin::{self, Reached};
 use super::state::State;
 use super::streaming::{self, Fate, Streaming, Watch};
 use crate::admission::Memory;
-use crate::error::RequestError;
+use crate::error::{self, RequestError};
 use crate::model::http::HttpFunction;
 use crate::routing::Match;
 use crate::sandbox::invoke::Fault;
@@ -55,6 +55,8 @@ struct Rest {
     handling: Handling,
     watch: Watch,
     record: Record,
+    /// How the request is counted if nothing goes wrong any more.
+    outcome: &'static str,
 }
 
 /// Answers a request and leaves exactly one record of it, when its guest has ended.
@@ -181,6 +183,7 @@ impl Exchange {
             only_head,
         } = begun;
         let most = self.function.handler.limits().output;
+        let outcome = error::outcome(head.status());
         let (answer, watch) = Streaming::new(head, only_head, most, memory);
         let rest = Rest {
             function: self.function,
@@ -188,6 +191,7 @@ impl Exchange {
             handling,
             watch,
             record,
+            outcome,
         };
         tokio::spawn(rest.run());
         answer.map(Body::new)
@@ -231,7 +235,7 @@ impl Rest {
             }
             None if fate == Fate::Delivered => {
                 log_console(function, id, &self.handling);
-                self.record.outcome("ok");
+                self.record.outcome(self.outcome);
             }
             // The record's own word for it: the client went away.
             None => {}
