@@ -32,10 +32,12 @@ mod http;
 mod images;
 mod init;
 mod kernels;
+mod kinds;
 mod manifest;
 mod memory;
 mod messages;
 mod metrics;
+mod names;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(feature = "native")]

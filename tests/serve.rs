@@ -187,12 +187,15 @@ fn a_component_of_another_hand_is_served_too() {
     fs::write(&file, guest::component(bodies::ANSWER)).unwrap();
     let host = Glovebox::new("up").option("--from", &file).serve();
     let client = host.client();
-    // Without metadata the file names it, and it has no version.
+    // Without metadata the file names it, and its version is the first one.
     let about = client.get("/v2/models/own").ok();
     assert_eq!(about["inputs"], json!([]));
-    assert_eq!(about.get("versions"), None);
+    assert_eq!(about["versions"], json!(["1"]));
     let answer = client.call("own").ok();
-    assert_eq!(answer, json!({ "model_name": "own", "outputs": [] }));
+    assert_eq!(
+        answer,
+        json!({ "model_name": "own", "model_version": "1", "outputs": [] })
+    );
     let answer = client.predict("own", "image/tiff", b"anything");
     assert_eq!((answer.status, answer.text().as_str()), (200, "1"));
     assert_eq!(answer.header("content-type"), "text/plain");

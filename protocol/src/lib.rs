@@ -83,6 +83,7 @@ pub use config::ModelConfig;
 pub use datatype::Datatype;
 pub use error::Error;
 pub use error::Role;
+pub use metadata::FIRST_VERSION;
 pub use metadata::ModelList;
 pub use metadata::ModelMetadata;
 pub use metadata::ModelReady;

@@ -55,7 +55,7 @@ pub struct ModelReady {
 pub struct ModelMetadata {
     /// The model's name.
     pub name: String,
-    /// The versions that can be asked for; empty for a model without versions.
+    /// The versions that can be asked for: the one that there is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<String>,
     /// The framework and format, such as `onnx_onnxv1`.
@@ -69,6 +69,10 @@ pub struct ModelMetadata {
     pub properties: BTreeMap<String, String>,
 }
 
+/// The version of a model that names none. Clients of the protocol ask for a version, and most for
+/// this one.
+pub const FIRST_VERSION: &str = "1";
+
 /// What all packed models are made of.
 pub const PLATFORM: &str = "onnx_onnxv1";
 
@@ -77,7 +81,7 @@ impl ModelMetadata {
     /// properties.
     pub fn describe(
         name: &str,
-        version: Option<&str>,
+        version: &str,
         signature: &Signature,
         properties: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
@@ -85,7 +89,7 @@ impl ModelMetadata {
             (!signature.media.is_empty()).then(|| ("media".to_owned(), signature.media.join(", ")));
         Self {
             name: name.to_owned(),
-            versions: version.map(str::to_owned).into_iter().collect(),
+            versions: vec![version.to_owned()],
             platform: PLATFORM.into(),
             inputs: signature.inputs.clone(),
             outputs: signature.outputs.clone(),

@@ -12,7 +12,7 @@ use crate::{Error, Tensor};
 pub struct InferResponse {
     /// The model that answered.
     pub model_name: String,
-    /// Its version; `None` for a model without versions.
+    /// Its version; `None` where a server tells none.
     pub model_version: Option<String>,
     /// The request's own id, when it had one.
     pub id: Option<String>,

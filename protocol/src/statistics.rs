@@ -16,7 +16,7 @@ pub struct StatisticsReport {
 pub struct ModelStatistics {
     /// The model's name.
     pub name: String,
-    /// Its version; empty for a model without versions.
+    /// Its version.
     pub version: String,
     /// When it last answered, in milliseconds since 1970; 0 if it never has.
     pub last_inference: u64,

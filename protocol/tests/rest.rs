@@ -4,8 +4,8 @@ use glovebox_protocol::rest::{
     Call, Endpoint, Method, Refusal, check_content_encoding, error_json,
 };
 use glovebox_protocol::{
-    Datatype, Error, ModelList, ModelMetadata, ModelReady, ServerLive, ServerReady, Signature,
-    TensorSpec, escape,
+    Datatype, Error, FIRST_VERSION, ModelList, ModelMetadata, ModelReady, ServerLive, ServerReady,
+    Signature, TensorSpec, escape,
 };
 
 fn model(name: &str, version: Option<&str>, call: Call) -> Option<Endpoint> {
@@ -336,18 +336,18 @@ fn models_are_described_with_their_media() {
         outputs: vec![spec("y")],
         media: Vec::new(),
     };
-    let plain = ModelMetadata::describe("m", None, &signature, []);
+    let plain = ModelMetadata::describe("m", FIRST_VERSION, &signature, []);
     assert_eq!(
         serde_json::to_string(&plain).unwrap(),
         concat!(
-            r#"{"name":"m","platform":"onnx_onnxv1","#,
+            r#"{"name":"m","versions":["1"],"platform":"onnx_onnxv1","#,
             r#""inputs":[{"name":"x","datatype":"FP32","shape":[-1]}],"#,
             r#""outputs":[{"name":"y","datatype":"FP32","shape":[-1]}]}"#
         )
     );
     signature.media = vec!["image/png".into(), "image/jpeg".into()];
     let licence = [("licence".to_owned(), "MIT".to_owned())];
-    let described = ModelMetadata::describe("m", Some("2"), &signature, licence);
+    let described = ModelMetadata::describe("m", "2", &signature, licence);
     assert_eq!(described.versions, ["2"]);
     let properties: Vec<_> = described.properties.into_iter().collect();
     let expected = [("licence", "MIT"), ("media", "image/png, image/jpeg")];

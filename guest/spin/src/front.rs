@@ -87,9 +87,7 @@ fn check_name(model: &Model, name: &str, version: Option<&str>) -> Result<(), Re
         return Err(Refusal::unknown_model(name));
     }
     match version {
-        Some(version) if model.version.as_deref() != Some(version) => {
-            Err(Refusal::unknown_version(version))
-        }
+        Some(version) if model.version != version => Err(Refusal::unknown_version(version)),
         _ => Ok(()),
     }
 }
@@ -124,7 +122,7 @@ fn infer(model: &Model, request: &IncomingRequest) -> Result<Answer, Refusal> {
     let id = request.id.take();
     let mut response = InferResponse {
         model_name: model.name.clone(),
-        model_version: model.version.clone(),
+        model_version: Some(model.version.clone()),
         id,
         outputs: model.infer(request)?,
     };

@@ -1,7 +1,9 @@
 //! The model that this component is composed with.
 
 use glovebox_protocol::rest::Refusal;
-use glovebox_protocol::{InferRequest, ModelConfig, ModelMetadata, PLATFORM, Signature, Tensor};
+use glovebox_protocol::{
+    FIRST_VERSION, InferRequest, ModelConfig, ModelMetadata, PLATFORM, Signature, Tensor,
+};
 
 use crate::bindings::glovebox::inference::model as wit;
 
@@ -10,7 +12,7 @@ glovebox_protocol::convert_wit!(wit);
 /// The model, with what it says of itself.
 pub(crate) struct Model {
     pub(crate) name: String,
-    pub(crate) version: Option<String>,
+    pub(crate) version: String,
     properties: Vec<(String, String)>,
     pub(crate) signature: Signature,
 }
@@ -19,9 +21,13 @@ impl Model {
     /// Asks the model.
     pub(crate) fn get() -> Self {
         let mut signature = wit::signature();
+        let version = signature
+            .version
+            .take()
+            .filter(|version| !version.is_empty());
         Self {
             name: std::mem::take(&mut signature.name),
-            version: signature.version.take(),
+            version: version.unwrap_or_else(|| FIRST_VERSION.to_owned()),
             properties: std::mem::take(&mut signature.properties),
             signature: signature.into(),
         }
@@ -30,7 +36,7 @@ impl Model {
     pub(crate) fn describe(&self) -> ModelMetadata {
         ModelMetadata::describe(
             &self.name,
-            self.version.as_deref(),
+            &self.version,
             &self.signature,
             self.properties.iter().cloned(),
         )

@@ -172,12 +172,7 @@ fn execution(imports: &[String]) -> &'static str {
 }
 
 fn describe(metadata: &Metadata, line: &mut impl FnMut(&str, String)) {
-    let version = metadata
-        .version
-        .as_ref()
-        .map(|version| format!(" {version}"))
-        .unwrap_or_default();
-    line("model", format!("{}{version}", metadata.name));
+    line("model", format!("{} {}", metadata.name, metadata.version));
     let optional = [
         ("description", &metadata.description),
         ("licence", &metadata.licence),

@@ -154,7 +154,7 @@ async fn infer(model: &Model, file: &Path) -> Result<Vec<u8>, Failure> {
     let id = request.id;
     match call(model, Call::Infer(request.inputs, request.outputs)).await? {
         Answer::Tensors(outputs) => {
-            let model_version = model.version().map(str::to_owned);
+            let model_version = Some(model.version().to_owned());
             Ok(InferResponse {
                 model_name: model.name.clone(),
                 model_version,

@@ -1,6 +1,6 @@
 //! What the packer writes about a model into its file.
 
-use glovebox_protocol::Signature;
+use glovebox_protocol::{FIRST_VERSION, Signature};
 use serde::{Deserialize, Serialize};
 
 /// The name of the custom section that holds the metadata, a JSON text.
@@ -12,9 +12,9 @@ pub const SECTION: &str = "glovebox:model";
 pub struct Metadata {
     /// What the model is called.
     pub name: String,
-    /// Which of its versions this is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    /// Which of its versions this is; files from before there was always one have none.
+    #[serde(default = "first_version")]
+    pub version: String,
     /// What it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -35,6 +35,10 @@ pub struct Metadata {
     pub tool: String,
     /// SHA-256 of the runtime's code inside, in hexadecimal.
     pub runtime_sha256: String,
+}
+
+fn first_version() -> String {
+    FIRST_VERSION.into()
 }
 
 /// A graph that the host runs, from a file that the operator gives to the component.

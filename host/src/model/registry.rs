@@ -61,7 +61,7 @@ impl Registry {
     pub fn version(&self, name: &str, version: Option<&str>) -> Result<&Arc<Model>, RequestError> {
         let model = self.get(name)?;
         match version {
-            Some(version) if model.version() != Some(version) => {
+            Some(version) if model.version() != version => {
                 Err(Refusal::unknown_version(version).into())
             }
             _ if !model.is_available() => Err(RequestError::Unloaded),

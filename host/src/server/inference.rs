@@ -216,7 +216,7 @@ impl Inference {
         }
         Ok(InferResponse {
             model_name: self.model.name.clone(),
-            model_version: self.model.version().map(str::to_owned),
+            model_version: Some(self.model.version().to_owned()),
             id,
             outputs,
         })

@@ -86,7 +86,7 @@ impl<'a> Entry<'a> {
         let reason = model.unavailable();
         Self {
             name: &model.name,
-            version: model.version().unwrap_or_default(),
+            version: model.version(),
             state: match reason {
                 None => "READY",
                 Some(_) => "UNAVAILABLE",

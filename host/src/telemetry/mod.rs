@@ -262,8 +262,8 @@ impl Metrics {
     }
 
     /// Counts a model from the start, in the words of Triton too.
-    pub fn begin_model(&self, model: &str, version: Option<&str>) {
-        self.statistics.begin(model, version.unwrap_or_default());
+    pub fn begin_model(&self, model: &str, version: &str) {
+        self.statistics.begin(model, version);
     }
 
     /// Says where the model of a component is computed.
@@ -276,8 +276,8 @@ impl Metrics {
     }
 
     /// What has been counted of a model.
-    pub fn of_model(&self, model: &str, version: Option<&str>) -> ModelStatistics {
-        self.statistics.report(model, version.unwrap_or_default())
+    pub fn of_model(&self, model: &str, version: &str) -> ModelStatistics {
+        self.statistics.report(model, version)
     }
 
     /// Says which layers of the wall stand.

@@ -45,9 +45,9 @@ impl Record {
 
     /// Says that the request is for a model of this version.
     #[must_use]
-    pub fn of_model(mut self, version: Option<&str>) -> Self {
+    pub fn of_model(mut self, version: &str) -> Self {
         self.inference = Some(Phases {
-            version: version.unwrap_or_default().to_owned(),
+            version: version.to_owned(),
             waited: Duration::ZERO,
             reading: Duration::ZERO,
             writing: Duration::ZERO,
