@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::Visitor;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -180,6 +181,10 @@ pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// A wasm file, which holds the weights. Core modules cannot be larger than 1 GiB.
 pub const ARTIFACT_BYTES: u64 = GIB + 64 * MIB;
+/// What is looked at of a file to tell what it is: pickles name their library among their first lines.
+pub const KIND_BYTES: usize = (4 * KIB) as usize;
+/// Where the first key of a JSON text ends, at the latest, by which it is recognised.
+pub const FIRST_KEY_BYTES: usize = 32;
 /// A tokenizer's file; those of a quarter of a million tokens have 20 MB.
 pub const TOKENIZER_BYTES: Bytes = Bytes(64 * MIB);
 /// Memory that packing may use: the file, its parsed form, the weights and their packed form.
@@ -472,15 +477,29 @@ impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<bytesize::ByteSize>()
-            .map(|size| Self(size.as_u64()))
+        let size = text.parse::<bytesize::ByteSize>();
+        size.map(|size| Self(size.as_u64())).map_err(|_| {
+            format!("{text:?} is no size: write a number and KiB, MiB or GiB, such as \"64MiB\"")
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(BytesVisitor)
+    }
+}
+
+struct BytesVisitor;
+
+impl Visitor<'_> for BytesVisitor {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a size such as \"64MiB\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes, E> {
+        text.parse().map_err(E::custom)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use glovebox_protocol::TensorSpec;
-use prost::Message;
+use prost::{DecodeError, Message};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
@@ -240,12 +240,27 @@ fn narrow_sums(graph: &mut pb::GraphProto) {
 }
 
 fn decode(file: &[u8]) -> Result<pb::ModelProto, LoadError> {
-    let not_onnx = |why: String| LoadError::NotOnnx(format!("not an ONNX model: {why}"));
-    let proto = pb::ModelProto::decode(file).map_err(|error| not_onnx(error.to_string()))?;
+    let proto = pb::ModelProto::decode(file).map_err(|error| undecoded(&error))?;
     match &proto.graph {
         Some(graph) if !graph.node.is_empty() || !graph.output.is_empty() => Ok(proto),
-        _ => Err(not_onnx("the file has no graph".into())),
+        _ => Err(LoadError::NotOnnx(
+            "not an ONNX model: the file has no graph".into(),
+        )),
     }
+}
+
+/// How the decoder says that bytes are missing.
+const BROKEN_OFF: [&str; 2] = ["buffer underflow", "invalid varint"];
+
+/// Why a file is no model: for one that ends too early, in words for whoever has copied it.
+fn undecoded(error: &DecodeError) -> LoadError {
+    let error = error.to_string();
+    LoadError::NotOnnx(match BROKEN_OFF.iter().any(|end| error.ends_with(end)) {
+        true => "not an ONNX model, or only a part of one: the file ends in the middle; copy or \
+                 download the whole of it again"
+            .into(),
+        false => format!("not an ONNX model: {error}"),
+    })
 }
 
 fn name_inputs(model: &InferenceModel) -> TractResult<Vec<String>> {

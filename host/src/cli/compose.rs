@@ -1,6 +1,6 @@
 //! `glovebox compose`: a component and what it imports become one file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Failure, pack};
 use crate::limits::Bytes;
 use crate::model::compose::{Part, compose};
-use crate::model::package::Package;
+use crate::model::package::{Package, check_kind};
 use crate::text;
 
 #[derive(Args)]
@@ -26,9 +26,17 @@ pub(super) struct Compose {
     json: bool,
 }
 
+/// The bytes of a file that is a component by its beginning.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = Package::read(file)?;
+    let checked = check_kind(&bytes);
+    checked.map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(bytes)
+}
+
 impl Compose {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        let (front, model) = (Package::read(&self.front)?, Package::read(&self.model)?);
+        let (front, model) = (read(&self.front)?, read(&self.model)?);
         let (front_name, model_name) = (
             self.front.display().to_string(),
             self.model.display().to_string(),

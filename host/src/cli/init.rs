@@ -52,7 +52,7 @@ impl Init {
         unwritten: &ModelConfig,
         output: &Path,
     ) -> Result<Vec<Assumption>, Failure> {
-        let onnx = pack::read(&self.model)?;
+        let onnx = pack::read_onnx(&self.model)?;
         let packer = pack::packer(deployer, self.loading.limits());
         let spinner = pack::spinner(format!("loading {}", unwritten.name));
         let signature = packer.signature(&onnx, unwritten);

@@ -16,6 +16,7 @@ use super::Failure;
 use crate::limits::{self, Bytes, Limits};
 use crate::model::Deployer;
 use crate::model::compose::with_front;
+use crate::model::kind;
 use crate::pack::assume::Assumption;
 use crate::pack::config::ModelConfig;
 use crate::pack::edge::{self, EdgeReport};
@@ -226,7 +227,7 @@ pub(super) async fn pack(
     guest: &Guest,
     limits: Limits,
 ) -> Result<Packed, Failure> {
-    let onnx = read(model)?;
+    let onnx = read_onnx(model)?;
     let packer = packer(deployer, limits);
     let spinner = spinner(format!("packing {}", config.name));
     let packed = packer.pack(&onnx, config, guest).await;
@@ -244,13 +245,40 @@ pub(super) fn packer(deployer: &Deployer, limits: Limits) -> Packer {
 }
 
 fn guest(file: &Path) -> Result<Guest, Failure> {
-    let guest = Guest::split(&read(file)?);
+    let bytes = read(file)?;
+    if let Some(problem) = kind::not_wasm(&bytes) {
+        return Err(format!("{}: {problem}", file.display()).into());
+    }
+    let guest = Guest::split(&bytes);
     Ok(guest
         .map_err(|error| format!("{}: {}", file.display(), text::escape(&error.to_string())))?)
 }
 
-pub(super) fn read(model: &Path) -> Result<Vec<u8>, Failure> {
-    let fail = |error| format!("cannot read {}: {error}", model.display());
+/// Reads a file that is to be packed.
+pub(super) fn read_onnx(model: &Path) -> Result<Vec<u8>, Failure> {
+    if model.is_dir() {
+        return Err(format!("{}: {FOLDER}", model.display()).into());
+    }
+    let bytes = read(model)?;
+    match kind::not_onnx(&bytes) {
+        Some(problem) => Err(format!("{}: {problem}", model.display()).into()),
+        None => Ok(bytes),
+    }
+}
+
+/// What is said of a folder: libraries save models in one.
+const FOLDER: &str = "this is a folder, not an ONNX model: name the .onnx file in it; without one, export it \
+    (`optimum-cli export onnx --model <folder> <new folder>` for Hugging Face, `python -m \
+    tf2onnx.convert --saved-model <folder> --output model.onnx` for TensorFlow)";
+
+fn read(model: &Path) -> Result<Vec<u8>, Failure> {
+    let fail = |error| {
+        format!(
+            "cannot read {}: {}",
+            model.display(),
+            text::unreadable(&error)
+        )
+    };
     let size = fs::metadata(model).map_err(fail)?.len();
     if size > limits::ARTIFACT_BYTES {
         return Err(format!(

@@ -115,6 +115,13 @@ pub fn compose(socket: Part<'_>, plugs: Vec<Part<'_>>) -> Result<Vec<u8>, Compos
     Ok(component)
 }
 
+fn explain(error: &str) -> String {
+    match error.contains("unexpected end") {
+        true => "it ends in the middle; copy or download the whole of it again".into(),
+        false => error.to_owned(),
+    }
+}
+
 fn register(
     graph: &mut CompositionGraph,
     name: &str,
@@ -125,7 +132,7 @@ fn register(
         reason,
     };
     let package = Package::from_bytes(name, None, part.component, graph.types_mut())
-        .map_err(|error| invalid(format!("{error:#}")))?;
+        .map_err(|error| invalid(explain(&format!("{error:#}"))))?;
     graph
         .register_package(package)
         .map_err(|error| invalid(error.to_string()))

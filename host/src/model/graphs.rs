@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::metadata::{self, Metadata};
 use super::package::{Package, PackageError};
-use super::{DeployError, runtime};
+use super::{DeployError, kind, runtime};
 use crate::limits::{self, Bytes};
 use crate::native::{self, Engine, Graph, Graphs, LoadError};
 use crate::text;
@@ -92,6 +92,9 @@ pub fn load(
 
 fn read(path: &Path, packed: Option<&metadata::Graph>) -> Result<Vec<u8>, Problem> {
     let file = Package::read(path)?;
+    if let Some(problem) = kind::not_onnx(&file) {
+        return Err(Problem::Refused(format!("{}: {problem}", path.display())));
+    }
     if let Some(packed) = packed {
         check_digest(path, &file, &packed.sha256)?;
     }

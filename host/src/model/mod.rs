@@ -5,6 +5,7 @@ pub mod compose;
 pub mod example;
 pub mod graphs;
 pub mod http;
+pub mod kind;
 mod layout;
 pub mod metadata;
 pub mod on_demand;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use glovebox_protocol::Signature;
+use glovebox_protocol::{FIRST_VERSION, Signature};
 
 use crate::admission::Gate;
 use crate::compile::{CompileError, Compiler};
@@ -165,9 +166,10 @@ pub enum DeployError {
     Signature(String),
 }
 
-/// Whether a text can be a model's name, which is part of URLs.
+/// Whether a text can be a model's name, which is part of URLs. Dots alone are other paths.
 pub fn is_name(text: &str) -> bool {
-    (1..=limits::NAME_BYTES).contains(&text.len()) && text.chars().all(is_name_letter)
+    let is_dots = text.chars().all(|letter| letter == '.');
+    (1..=limits::NAME_BYTES).contains(&text.len()) && text.chars().all(is_name_letter) && !is_dots
 }
 
 /// Whether a letter may stand in a model's name.
@@ -362,10 +364,11 @@ impl Model {
             .map_or(&[], |metadata| &metadata.labels)
     }
 
-    /// The version that its file names.
-    pub fn version(&self) -> Option<&str> {
-        self.metadata
-            .as_ref()
-            .and_then(|metadata| metadata.version.as_deref())
+    /// The version that its file names, or the first one.
+    pub fn version(&self) -> &str {
+        let metadata = self.metadata.as_ref();
+        let version = metadata.map(|metadata| metadata.version.as_str());
+        let is_given = |version: &&str| !version.is_empty();
+        version.filter(is_given).unwrap_or(FIRST_VERSION)
     }
 }

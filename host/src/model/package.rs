@@ -12,6 +12,7 @@ use wasmparser::{Encoding, Parser, Payload, TypeRef};
 
 use super::layout::{self, Layout};
 use super::metadata::{self, Metadata};
+use super::kind;
 use super::shared::Runtime;
 use super::sharing::{self, Sections};
 use crate::limits::{self, Bytes};
@@ -88,7 +89,7 @@ pub enum World {
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {}", text::unreadable(source))]
     Read {
         /// The file.
         path: String,
@@ -115,16 +116,17 @@ pub enum PackageError {
         source: Box<PackageError>,
     },
     /// Another kind of file.
-    #[error(
-        "not a wasm component but {0}; make one with `glovebox pack`, or build for wasm32-wasip2"
-    )]
-    NotAComponent(&'static str),
+    #[error("{0}")]
+    NotAComponent(String),
+    /// The beginning of one.
+    #[error("the file ends in the middle of the component; copy or download the whole of it again")]
+    CutOff,
     /// The file breaks off while it is read.
     #[error("it cannot be read: {0}")]
     Bytes(#[from] io::Error),
     /// Broken.
     #[error("not a valid wasm component: {}", text::escape(&.0.to_string()))]
-    Invalid(#[from] wasmparser::Error),
+    Invalid(wasmparser::Error),
     /// More components inside each other than there is stack for.
     #[error("its components are nested more than {} deep", limits::COMPONENT_DEPTH)]
     TooDeep,
@@ -255,6 +257,9 @@ impl Package {
             return Self::packed(bytes, &layout, &tail, runtime);
         }
         let about = About::of(&bytes)?;
+        if about.is_cut_off {
+            return Err(PackageError::CutOff);
+        }
         Ok(match sharing::composed(&bytes)? {
             Some(shared) => {
                 let runtime = Runtime::in_memory(&bytes, &shared.runtime)?;
@@ -387,16 +392,24 @@ fn names(names: &[String]) -> String {
     }
 }
 
-fn check_kind(bytes: &[u8]) -> Result<(), PackageError> {
-    if Parser::is_component(bytes) {
-        return Ok(());
+/// Whether bytes begin a component.
+///
+/// # Errors
+/// What they are instead.
+pub(crate) fn check_kind(bytes: &[u8]) -> Result<(), PackageError> {
+    match Parser::is_component(bytes) {
+        true => Ok(()),
+        false => Err(PackageError::NotAComponent(kind::not_component(bytes))),
     }
-    Err(PackageError::NotAComponent(match bytes {
-        _ if Parser::is_core_wasm(bytes) => "a core module",
-        [0x7f, b'E', b'L', b'F', ..] => "machine code, which is never accepted",
-        [] => "an empty file",
-        _ => "something else",
-    }))
+}
+
+impl From<wasmparser::Error> for PackageError {
+    fn from(error: wasmparser::Error) -> Self {
+        match error.message().starts_with("unexpected end") {
+            true => Self::CutOff,
+            false => Self::Invalid(error),
+        }
+    }
 }
 
 /// What one pass over a component's sections gathers.
@@ -407,6 +420,8 @@ struct About {
     exports: Vec<String>,
     modules: Vec<Bytes>,
     memory_pages: u64,
+    /// Whether a part says that it is longer than what there is.
+    is_cut_off: bool,
 }
 
 impl About {
@@ -482,6 +497,7 @@ impl About {
                 unchecked_range, ..
             } => {
                 // All of it, or the beginning that there is.
+                self.is_cut_off |= unchecked_range.end > bytes.len();
                 let end = unchecked_range.end.min(bytes.len());
                 let module = bytes.get(unchecked_range.start..end).unwrap_or_default();
                 self.modules.push(Bytes(unchecked_range.len() as u64));
@@ -490,6 +506,7 @@ impl About {
             Payload::ComponentSection {
                 unchecked_range, ..
             } if depth < limits::COMPONENT_DEPTH => {
+                self.is_cut_off |= unchecked_range.end > bytes.len();
                 let inner = bytes.get(unchecked_range.clone()).unwrap_or_default();
                 for section in Sections::new(inner) {
                     self.read_code(&section?.0, inner, depth + 1)?;
