@@ -184,6 +184,49 @@ fn functions_that_call_each_other_without_end_are_refused() {
 }
 
 #[test]
+fn a_model_toml_that_is_wrong_is_refused_with_its_line_and_what_is_allowed() {
+    for (written, named) in [
+        (
+            "[input]",
+            &["[input]: missing field `kind`; it is one of image, record"][..],
+        ),
+        (
+            "[input]\nkind = \"pic\"",
+            &["[input]: unknown variant `pic`", "`image`, `record`"],
+        ),
+        ("[output]\nkind = 3", &["[output]: ", "model.toml:2"]),
+        (
+            "[output]\nkind = \"tensors\"\nlabels = []",
+            &["[output]: unknown field `labels`"],
+        ),
+        (
+            "version = 1",
+            &["model.toml:2: version: invalid type: integer `1`, expected a string"],
+        ),
+        (
+            "[[example]]\nlabel = \"3\"",
+            &["[[example]]: missing field `input`; write input = \""],
+        ),
+        ("licens = \"MIT\"", &["unknown field `licens`", "`licence`"]),
+        (
+            "version = \"\"",
+            &["version: ", "leave it out for version 1"],
+        ),
+    ] {
+        let dir = temporary();
+        let onnx = dir.path().join("digits.onnx");
+        fs::copy(model_dir("digits").join("digits.onnx"), &onnx).unwrap();
+        let file = dir.path().join("model.toml");
+        fs::write(&file, format!("description = \"Digits\"\n{written}\n")).unwrap();
+        let line = Glovebox::new("pack").arg(&onnx).run().refusal();
+        println!("{line}");
+        for named in named.iter().chain(&["model.toml:2"]) {
+            assert!(line.contains(named), "{named:?} is not in {line}");
+        }
+    }
+}
+
+#[test]
 fn models_that_cannot_be_are_refused() {
     // A node that uses its own result, and one that uses what is nowhere.
     let cycle = one_node(Node::new("Add", "loop", &["x", "y"], &["y"])).model();

@@ -137,6 +137,83 @@ fn an_unknown_key_is_named_with_its_line_wherever_it_stands() {
 }
 
 #[test]
+fn a_limit_that_is_none_is_refused_with_its_line_its_key_and_what_it_may_be() {
+    let size = "such as \"64MiB\"";
+    let time = "a time such as \"100ms\" or \"2s\"";
+    for (line, key, allowed) in [
+        ("memory = \"64XB\"", "memory", size),
+        ("memory = \"-1MiB\"", "memory", size),
+        ("memory = 64", "memory", size),
+        ("body = \"\"", "body", size),
+        ("cpu = \"5 parsecs\"", "cpu", time),
+        ("cpu = 5", "cpu", time),
+        ("timeout = \"5\"", "timeout", time),
+        ("batch = { max = 4, delay = 5 }", "delay", time),
+        ("batch = { max = \"4\" }", "max", "a whole number"),
+        ("batch = {}", "batch", "missing field `max`; write max = 8"),
+        ("concurrency = \"8\"", "concurrency", "a whole number"),
+        ("concurrency = -1", "concurrency", "a whole number"),
+        ("execution = \"gpu\"", "execution", "`sandbox`, `native`"),
+    ] {
+        let text = with(&format!("[component.own.tool.glovebox]\n{line}"));
+        refused(&text, &[&format!("spin.toml:10: {key}: "), allowed]);
+    }
+}
+
+#[test]
+fn a_key_that_is_missing_is_shown_with_the_table_that_it_belongs_to() {
+    let without = |key: &str| {
+        let text = with("");
+        let lines = text.lines().filter(|line| !line.starts_with(key));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let missing = |key: &str, sample: &str| format!("missing field `{key}`; write {sample}");
+    for (text, place, key, sample) in [
+        (
+            without("source"),
+            "7: [component.own]: ",
+            "source",
+            "source = \"<file>.wasm\"",
+        ),
+        (
+            without("route"),
+            "4: [[trigger.http]]: ",
+            "route",
+            "route = \"/",
+        ),
+        (
+            without("name"),
+            "2: [application]: ",
+            "name",
+            "name = \"<name>\"",
+        ),
+        (
+            without("spin_manifest"),
+            "1: ",
+            "spin_manifest_version",
+            "spin_manifest_version = 2",
+        ),
+        (
+            with("[component.own.build]"),
+            "9: [component.own.build]: ",
+            "command",
+            "command = ",
+        ),
+        (
+            with("files = [{ source = \"a\" }]"),
+            "9: ",
+            "destination",
+            "destination = \"/",
+        ),
+    ] {
+        refused(
+            &text,
+            &[&format!("spin.toml:{place}"), &missing(key, sample)],
+        );
+    }
+}
+
+#[test]
 fn a_name_that_spin_does_not_take_is_refused_with_a_better_one() {
     let id = |id: &str| with("").replace("[component.own]", &format!("[component.{id}]"));
     all_refused(&[

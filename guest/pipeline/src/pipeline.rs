@@ -1,8 +1,8 @@
 //! All that `model.toml` says of a model, checked against its signature.
 
 use glovebox_protocol::{InferRequest, InferResponse, Tensor, TensorSpec};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Error, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::CallError;
@@ -21,9 +21,28 @@ pub struct Pipeline {
     /// For the engine, which is not known here.
     #[serde(rename = "shapes")]
     _shapes: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "input")]
     input: Option<Input>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "output")]
     output: Output,
+}
+
+fn input<'de, D: Deserializer<'de>>(table: D) -> Result<Option<Input>, D::Error> {
+    Option::deserialize(table).map_err(|error| in_table("input", &error, &Input::KINDS))
+}
+
+fn output<'de, D: Deserializer<'de>>(table: D) -> Result<Output, D::Error> {
+    Output::deserialize(table).map_err(|error| in_table("output", &error, &Output::KINDS))
+}
+
+/// An error with the name of the table that it is in, and what its `kind` can be if it has none.
+fn in_table<E: Error>(table: &str, error: &E, kinds: &[&str]) -> E {
+    let error = error.to_string();
+    let hint = match error == "missing field `kind`" {
+        true => format!("; it is one of {}", kinds.join(", ")),
+        false => String::new(),
+    };
+    E::custom(format!("[{table}]: {error}{hint}"))
 }
 
 /// What a model says of itself.

@@ -28,6 +28,7 @@ pub use variables::{Provider, Values};
 
 use manifest::{Manifest, Probe, Version};
 
+use crate::model::kind;
 use crate::text;
 
 /// What is to be served.
@@ -58,7 +59,10 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}; name a manifest, a .wasm or an .onnx file with --from")]
+    #[error(
+        "cannot read {path}: {}; name a manifest, a .wasm or an .onnx file with --from",
+        text::unreadable(source)
+    )]
     Read {
         /// The file.
         path: String,
@@ -84,20 +88,45 @@ pub enum ConfigError {
 /// The file cannot be read, has an unknown key, contradicts itself, or asks for what is not
 /// supported.
 pub fn read(path: &Path, settings: &Settings) -> Result<Application, ConfigError> {
-    let written = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let written = fs::read(path).map_err(|source| ConfigError::Read {
         path: path.display().to_string(),
         source,
     })?;
+    let invalid = |problem: String| ConfigError::Invalid {
+        path: path.display().to_string(),
+        problem,
+    };
+    // What is known by its first bytes is no TOML.
+    if let Some(problem) = kind::not_manifest(&written) {
+        return Err(invalid(problem));
+    }
+    let written = String::from_utf8(written)
+        .map_err(|_| invalid("this is no text, so it is no manifest".into()))?;
     parse(&written, path, settings)
 }
+
+/// How keys are written that a manifest cannot do without.
+const SAMPLES: [(&str, &str); 10] = [
+    ("spin_manifest_version", "spin_manifest_version = 2"),
+    ("application", "[application] with name = \"<name>\""),
+    ("name", "name = \"<name>\""),
+    ("route", "route = \"/v2/models/<model>/...\""),
+    ("source", "source = \"<file>.wasm\""),
+    ("command", "command = \"<command>\""),
+    ("destination", "destination = \"/<folder>\""),
+    ("private", "private = true"),
+    ("type", "type = \"http\""),
+    ("max", "max = 8"),
+];
 
 /// What a manifest says that stands in the file `path`; no file is read.
 ///
 /// # Errors
 /// It has an unknown key, contradicts itself, or asks for what is not supported.
 pub fn parse(written: &str, path: &Path, settings: &Settings) -> Result<Application, ConfigError> {
-    let toml_error =
-        |error: toml::de::Error| ConfigError::Toml(text::toml_error(path, written, &error));
+    let toml_error = |error: toml::de::Error| {
+        ConfigError::Toml(text::toml_error(path, written, &error, &SAMPLES))
+    };
     let invalid = |problem| ConfigError::Invalid {
         path: path.display().to_string(),
         problem,

@@ -4,8 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use glovebox_protocol::FIRST_VERSION;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
+use toml::Spanned;
 
 use super::answer::Expected;
 use super::assume::{self, Assumption, Table};
@@ -18,8 +21,8 @@ use crate::{model, text};
 pub struct ModelConfig {
     /// What the model is called.
     pub name: String,
-    /// Which of its versions this is.
-    pub version: Option<String>,
+    /// Which of its versions this is; the first one, unless the file says otherwise.
+    pub version: String,
     /// What it does.
     pub description: Option<String>,
     /// Under which licence it is.
@@ -34,6 +37,8 @@ pub struct ModelConfig {
     pub examples: Vec<Example>,
     /// What stands in `tokenizer.json` beside it, if that may be what `[input]` leaves out.
     pub tokenizer: Option<String>,
+    /// Where its tables are written: the beginning of each, its file and line.
+    tables: Vec<(&'static str, String)>,
 }
 
 /// The file that every model of texts has its tokenizer in.
@@ -58,7 +63,7 @@ pub struct Example {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It, or a file that it names, cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {}", text::unreadable(source))]
     Read {
         /// The file.
         path: String,
@@ -76,26 +81,35 @@ pub enum ConfigError {
     /// It is no TOML, or has an unknown key.
     #[error("{0}")]
     Toml(String),
-    /// The name cannot be part of a URL.
+    /// The name cannot be part of a URL; where it is written, and what it is.
     #[error(
-        "{} cannot be a model's name: use up to {max} letters, digits, '-', '_' and '.'",
-        text::quoted(.0),
+        "{place}{} cannot be a model's name: use up to {max} letters, digits, '-', '_' and '.'",
+        text::quoted(name),
         max = limits::NAME_BYTES
     )]
-    Name(String),
+    Name {
+        /// Where it is written, if it is.
+        place: String,
+        /// The name.
+        name: String,
+    },
 }
+
+/// How keys are written that it cannot do without.
+const SAMPLES: [(&str, &str); 1] = [("input", "input = \"<file>\"")];
 
 /// The file as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ModelToml {
-    name: Option<String>,
+    name: Option<Spanned<String>>,
+    #[serde(default, deserialize_with = "version")]
     version: Option<String>,
     description: Option<String>,
     licence: Option<String>,
-    shapes: Option<Value>,
-    input: Option<Value>,
-    output: Option<Value>,
+    shapes: Option<Spanned<Value>>,
+    input: Option<Spanned<Value>>,
+    output: Option<Spanned<Value>>,
     #[serde(default)]
     example: Vec<ExampleToml>,
 }
@@ -109,6 +123,15 @@ struct ExampleToml {
     answer: Option<Value>,
     #[serde(default = "default_tolerance")]
     tolerance: f64,
+}
+
+/// A version stands in paths, so there must be something of it.
+fn version<'de, D: Deserializer<'de>>(version: D) -> Result<Option<String>, D::Error> {
+    let version = String::deserialize(version)?;
+    match version.is_empty() {
+        true => Err(D::Error::custom("it is empty; leave it out for version 1")),
+        false => Ok(Some(version)),
+    }
 }
 
 fn default_tolerance() -> f64 {
@@ -159,9 +182,37 @@ impl ModelConfig {
     /// # Errors
     /// It has an unknown key, or a name that no model can have.
     pub fn parse(written: &str, path: &Path, stem: &str) -> Result<Self, ConfigError> {
-        let toml = toml::from_str(written)
-            .map_err(|error| ConfigError::Toml(text::toml_error(path, written, &error)))?;
-        Self::resolve(toml, path.parent().unwrap_or(Path::new("")), stem)
+        let toml: ModelToml = toml::from_str(written).map_err(|error| {
+            ConfigError::Toml(text::toml_error(path, written, &error, &SAMPLES))
+        })?;
+        let place = |start| format!("{}:{}", path.display(), text::line(written, start));
+        if let Some(name) = &toml.name
+            && !model::is_name(name.get_ref())
+        {
+            let place = format!("{}: name: ", place(name.span().start));
+            return Err(ConfigError::Name {
+                place,
+                name: name.get_ref().clone(),
+            });
+        }
+        let tables = [
+            ("shapes", &toml.shapes),
+            ("[input]", &toml.input),
+            ("[output]", &toml.output),
+        ];
+        let tables = tables.into_iter();
+        let tables =
+            tables.filter_map(|(name, table)| Some((name, place(table.as_ref()?.span().start))));
+        let tables = tables.collect();
+        let config = Self::resolve(toml, path.parent().unwrap_or(Path::new("")), stem)?;
+        Ok(Self { tables, ..config })
+    }
+
+    /// Where the table is written that an error begins with.
+    pub(super) fn place(&self, error: &str) -> Option<&str> {
+        let mut tables = self.tables.iter();
+        let table = tables.find(|(table, _)| error.starts_with(table));
+        table.map(|(_, place)| place.as_str())
     }
 
     fn resolve(toml: ModelToml, dir: &Path, stem: &str) -> Result<Self, ConfigError> {
@@ -173,15 +224,19 @@ impl ModelConfig {
             tolerance: example.tolerance,
         };
         Ok(Self {
-            name: check_name(toml.name.unwrap_or_else(|| url_safe(stem)))?,
-            version: toml.version,
+            name: match toml.name {
+                Some(name) => name.into_inner(),
+                None => check_name(url_safe(stem))?,
+            },
+            version: toml.version.unwrap_or_else(|| FIRST_VERSION.into()),
             description: toml.description,
             licence: toml.licence,
-            shapes: toml.shapes,
-            input: toml.input,
-            output: toml.output,
+            shapes: toml.shapes.map(Spanned::into_inner),
+            input: toml.input.map(Spanned::into_inner),
+            output: toml.output.map(Spanned::into_inner),
             examples: toml.example.into_iter().map(example).collect(),
             tokenizer: None,
+            tables: Vec::new(),
         })
     }
 
@@ -347,6 +402,9 @@ fn check_name(name: String) -> Result<String, ConfigError> {
     if model::is_name(&name) {
         Ok(name)
     } else {
-        Err(ConfigError::Name(name))
+        Err(ConfigError::Name {
+            place: String::new(),
+            name,
+        })
     }
 }

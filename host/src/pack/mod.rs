@@ -148,7 +148,8 @@ impl Packer {
             Origin::Native => &Guest::standard(),
             Origin::Runtime | Origin::Others => guest,
         };
-        let (loaded, assumed) = self.load(onnx, config, engine)?;
+        let loaded = self.load(onnx, config, engine);
+        let (loaded, assumed) = loaded.map_err(|error| error.located(config))?;
         let config = &config.with_class_names(&loaded.class_names, &assumed);
         let packed = put_together(onnx, config, engine, loaded, assumed);
         examples::check(self, &packed, &config.examples).await?;
@@ -235,6 +236,17 @@ impl Packer {
 }
 
 impl PackError {
+    /// The same with the place in `model.toml`, where it is known.
+    fn located(self, config: &ModelConfig) -> Self {
+        match self {
+            Self::Pipeline(reason) => match config.place(&reason) {
+                Some(place) => Self::Pipeline(format!("{reason} ({place})")),
+                None => Self::Pipeline(reason),
+            },
+            error => error,
+        }
+    }
+
     /// The same in words for the guest's author.
     fn of_others(self) -> Self {
         match self {

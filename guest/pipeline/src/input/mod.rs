@@ -28,6 +28,11 @@ pub(crate) enum Input {
     Text(Box<text::TextInput>),
 }
 
+impl Input {
+    /// What `kind` can be.
+    pub(crate) const KINDS: [&str; 4] = ["image", "record", "series", "text"];
+}
+
 /// Media as the model takes it.
 pub(crate) struct Decoded {
     pub(crate) tensors: Vec<Tensor>,

@@ -60,6 +60,17 @@ impl Answer {
 }
 
 impl Output {
+    /// What `kind` can be.
+    pub(crate) const KINDS: [&str; 7] = [
+        "tensors",
+        "classification",
+        "embedding",
+        "regression",
+        "token_classification",
+        "detection",
+        "segmentation",
+    ];
+
     /// Whether the configuration fits the model's outputs.
     pub(crate) fn check(&self, outputs: &[TensorSpec]) -> Result<(), String> {
         match self {
