@@ -1,0 +1,179 @@
+"""Asks Prometheus every query of the dashboard while a host answers, refuses and fails.
+
+    python3 dashboard.py GLOVEBOX
+
+Prints one line a query. Exits with 1 if one is refused, is empty or gives no number, or if what Prometheus
+has counted is not what the clients have seen.
+"""
+
+import http.client
+import json
+import math
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGITS = ROOT / "models/digits"
+# Scraped every second, so that a short load has rates.
+INTERVAL, RATE_INTERVAL = "1s", "5s"
+# From the beginning of the load; on a quiet machine all is there after some seconds.
+LONGEST = 90
+MANIFEST = """\
+spin_manifest_version = 2
+[application]
+name = "load"
+[[trigger.http]]
+route = "/v2/models/digits/..."
+component = "digits"
+[[trigger.http]]
+route = "/front/..."
+component = "front"
+[[trigger.http]]
+route = "/v2/models/small/..."
+component = "small"
+[component.digits]
+source = "digits.wasm"
+[component.front]
+source = "front.wasm"
+[component.small]
+source = "digits.wasm"
+[component.small.tool.glovebox]
+output = "8B"
+"""
+IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0] * 64}
+WRONG = {**IMAGE, "shape": [1, 2], "data": [0, 0]}
+PICTURE = (DIGITS / "examples/7.png").read_bytes()
+
+
+def body(tensor):
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+# Where to, as what, what; and the status and the outcome that this has.
+OF_MODEL = [
+    ("infer", "application/json", body(IMAGE), 200, "ok"),
+    ("predict", "image/png", PICTURE, 200, "ok"),
+    ("infer", "application/json", body(WRONG), 400, "invalid_request"),
+    ("predict", "text/plain", b"7", 415, "unsupported_media"),
+    ("predict", "image/png", b"none", 422, "invalid_input"),
+]
+REQUESTS = [
+    *[("digits", f"/v2/models/digits/{path}", *rest) for path, *rest in OF_MODEL],
+    *[("front", f"/front/v2/models/digits/{path}", *rest) for path, *rest in OF_MODEL],
+    ("front", "/front/elsewhere", "text/plain", b"", 404, "client_error"),
+    ("small", "/v2/models/small/infer", "application/json", body(IMAGE), 502, "output_too_large"),
+]
+
+
+def started(command, pattern, of):
+    """A process, and the address in its first line that has one."""
+    pipe = {of: subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, **pipe)
+    for line in getattr(process, of):
+        if found := re.search(pattern, line):
+            return process, found[1]
+    sys.exit(f"{command[0]} ended: {process.wait()}")
+
+
+def ask(address, path, media=None, content=None):
+    connection = http.client.HTTPConnection(address, timeout=60)
+    headers = {"content-type": media} if media else {}
+    connection.request("GET" if content is None else "POST", path, content, headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def load(address, seen):
+    """One round of all requests, noted in `seen`."""
+    for model, path, media, content, status, outcome in REQUESTS:
+        found, text = ask(address, path, media, content)
+        if found != status:
+            sys.exit(f"{path}: {found} in the place of {status}: {text}")
+        seen[model, outcome] += 1
+
+
+def query(prometheus, text):
+    path = "/api/v1/query?" + urllib.parse.urlencode({"query": text})
+    status, answer = ask(prometheus, path)
+    answer = json.loads(answer)
+    if status != 200:
+        sys.exit(f"FAIL {text}: {answer}")
+    return answer["data"]["result"]
+
+
+def queries():
+    """All queries, for all models."""
+    dashboard = json.loads((ROOT / "docs/grafana/glovebox.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            text = target["expr"].replace("$__rate_interval", RATE_INTERVAL)
+            yield panel["title"], text.replace("$model", ".*")
+
+
+def missing(prometheus):
+    """The queries that have no number yet."""
+    for title, text in queries():
+        values = [float(series["value"][1]) for series in query(prometheus, text)]
+        if not any(math.isfinite(value) for value in values):
+            yield f"{title}: {text}"
+
+
+def counted(prometheus):
+    series = query(prometheus, "glovebox_requests_total > 0")
+    labels = lambda one: (one["metric"]["model"], one["metric"]["outcome"])
+    return {labels(one): int(one["value"][1]) for one in series}
+
+
+def check(glovebox, prometheus):
+    """Loads the host until all queries have numbers, and then until all is counted."""
+    seen, deadline = Counter(), time.monotonic() + LONGEST
+    while left := list(missing(prometheus)):
+        if time.monotonic() > deadline:
+            sys.exit("\n".join(f"FAIL {query}" for query in left))
+        load(glovebox, seen)
+    for title, text in queries():
+        print(f"ok   {title}: {len(query(prometheus, text))} series of {text}")
+    while (found := counted(prometheus)) != seen:
+        if time.monotonic() > deadline:
+            sys.exit(f"FAIL counted {found} in the place of {dict(seen)}")
+        time.sleep(0.2)
+    print(f"ok   counted: {sum(seen.values())} requests, {seen}")
+
+
+def main(binary):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for name, options in [("digits", []), ("front", ["--http"])]:
+            pack = [binary, "pack", DIGITS / "digits.onnx", "-o", folder / f"{name}.wasm", *options]
+            subprocess.run(pack, check=True)
+        (folder / "spin.toml").write_text(MANIFEST)
+        up = [binary, "up", "--from", folder / "spin.toml", "--listen", "127.0.0.1:0"]
+        host, glovebox = started(up, r"^serving http://(\S+)", "stdout")
+        scraped = f'["{glovebox}"]'
+        (folder / "prometheus.yml").write_text(
+            f"global: {{ scrape_interval: {INTERVAL} }}\n"
+            f"scrape_configs: [{{ job_name: glovebox, static_configs: [{{ targets: {scraped} }}] }}]\n"
+        )
+        command = [
+            "prometheus",
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            "--web.listen-address=127.0.0.1:0",
+        ]
+        server, prometheus = started(command, r'msg="?Listening on"? address=(\S+)', "stderr")
+        try:
+            check(glovebox, prometheus)
+        finally:
+            for process in (server, host):
+                process.terminate()
+                process.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
