@@ -16,6 +16,7 @@ import tempfile
 import time
 import urllib.parse
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,10 +45,12 @@ source = "front.wasm"
 [component.small]
 source = "digits.wasm"
 [component.small.tool.glovebox]
-output = "8B"
+output = "1KiB"
 """
 IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0] * 64}
 WRONG = {**IMAGE, "shape": [1, 2], "data": [0, 0]}
+# Its answer has 4000 bytes of scores.
+MANY = {**IMAGE, "shape": [100, 1, 8, 8], "data": [0] * 6400}
 PICTURE = (DIGITS / "examples/7.png").read_bytes()
 
 
@@ -67,17 +70,18 @@ REQUESTS = [
     *[("digits", f"/v2/models/digits/{path}", *rest) for path, *rest in OF_MODEL],
     *[("front", f"/front/v2/models/digits/{path}", *rest) for path, *rest in OF_MODEL],
     ("front", "/front/elsewhere", "text/plain", b"", 404, "client_error"),
-    ("small", "/v2/models/small/infer", "application/json", body(IMAGE), 502, "output_too_large"),
+    ("small", "/v2/models/small/infer", "application/json", body(MANY), 502, "output_too_large"),
 ]
 
 
-def started(command, pattern, of):
-    """A process, and the address in its first line that has one."""
-    pipe = {of: subprocess.PIPE}
-    process = subprocess.Popen(command, text=True, **pipe)
+def started(running, command, pattern, of):
+    """Starts a process, which ends with `running`; the address in its first line that has one."""
+    process = subprocess.Popen(command, text=True, **{of: subprocess.PIPE})
+    running.callback(process.wait)
+    running.callback(process.terminate)
     for line in getattr(process, of):
         if found := re.search(pattern, line):
-            return process, found[1]
+            return found[1]
     sys.exit(f"{command[0]} ended: {process.wait()}")
 
 
@@ -125,9 +129,12 @@ def missing(prometheus):
 
 
 def counted(prometheus):
-    series = query(prometheus, "glovebox_requests_total > 0")
-    labels = lambda one: (one["metric"]["model"], one["metric"]["outcome"])
-    return {labels(one): int(one["value"][1]) for one in series}
+    """How many requests have ended how, by model and outcome."""
+    counts = {}
+    for series in query(prometheus, "glovebox_requests_total > 0"):
+        labels = series["metric"]
+        counts[labels["model"], labels["outcome"]] = int(series["value"][1])
+    return counts
 
 
 def check(glovebox, prometheus):
@@ -147,32 +154,27 @@ def check(glovebox, prometheus):
 
 
 def main(binary):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         for name, options in [("digits", []), ("front", ["--http"])]:
             pack = [binary, "pack", DIGITS / "digits.onnx", "-o", folder / f"{name}.wasm", *options]
             subprocess.run(pack, check=True)
         (folder / "spin.toml").write_text(MANIFEST)
         up = [binary, "up", "--from", folder / "spin.toml", "--listen", "127.0.0.1:0"]
-        host, glovebox = started(up, r"^serving http://(\S+)", "stdout")
-        scraped = f'["{glovebox}"]'
-        (folder / "prometheus.yml").write_text(
+        glovebox = started(running, up, r"^serving http://(\S+)", "stdout")
+        config = folder / "prometheus.yml"
+        config.write_text(
             f"global: {{ scrape_interval: {INTERVAL} }}\n"
-            f"scrape_configs: [{{ job_name: glovebox, static_configs: [{{ targets: {scraped} }}] }}]\n"
+            f'scrape_configs: [{{ job_name: glovebox, static_configs: [{{ targets: ["{glovebox}"] }}] }}]\n'
         )
         command = [
             "prometheus",
-            f"--config.file={folder / 'prometheus.yml'}",
+            f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'data'}",
             "--web.listen-address=127.0.0.1:0",
         ]
-        server, prometheus = started(command, r'msg="?Listening on"? address=(\S+)', "stderr")
-        try:
-            check(glovebox, prometheus)
-        finally:
-            for process in (server, host):
-                process.terminate()
-                process.wait()
+        listens = r'msg="?Listening on"? address=(\S+)'
+        check(glovebox, started(running, command, listens, "stderr"))
 
 
 if __name__ == "__main__":

@@ -135,8 +135,8 @@ const MAGIC: [(usize, &[u8], Kind); 23] = [
         0,
         b"version https://git-lfs.github.com/spec/",
         kind(
-            "a Git LFS pointer, and the model is elsewhere",
-            "run `git lfs pull` in its repository",
+            "a Git LFS pointer",
+            "run `git lfs pull` in its repository, which downloads the file itself",
         ),
     ),
     (0, b"\x7fELF", ELF),
