@@ -6,6 +6,7 @@ mod build;
 mod dependencies;
 mod deploy;
 mod manifest;
+mod notify;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use crate::model::on_demand::Loader;
 use crate::server::Server;
 use crate::server::repository::Token;
 use deploy::Loaded;
+use notify::Notifier;
 
 #[derive(Args)]
 pub(super) struct Up {
@@ -77,6 +79,7 @@ impl Up {
     pub(super) fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
         harden::allow_all_files();
         let token = self.token()?;
+        let notifier = Notifier::from_environment()?;
         // Loading needs what serving does not: files, processes, executable memory.
         let (Loaded { state, door }, server) = block_on(async {
             let loaded = self.load(deployer).await?;
@@ -100,7 +103,8 @@ impl Up {
         let wall = self.close(wall, &door)?;
         state.metrics.hardening(&wall);
         announce::announce(&server, &state, &wall, &door)?;
-        runtime.block_on(serve(server))
+        notifier.ready();
+        runtime.block_on(serve(server, &notifier))
     }
 
     async fn load(&self, deployer: &Deployer) -> Result<Loaded, Failure> {
@@ -178,7 +182,7 @@ impl Up {
     }
 }
 
-async fn serve(server: Server) -> Result<ExitCode, Failure> {
+async fn serve(server: Server, notifier: &Notifier) -> Result<ExitCode, Failure> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
@@ -188,6 +192,7 @@ async fn serve(server: Server) -> Result<ExitCode, Failure> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        notifier.stopping();
         tracing::info!("draining");
     };
     match server.serve(stop).await? {
