@@ -9,6 +9,8 @@
 //!
 //! `native-code.wasm`, `native-image.wasm` and `native-tail.bin` are the same of the guest in
 //! `guest/nn`; `front.wasm` is the front as a component.
+//!
+//! `sdk.rs` is a table of the sources of `glovebox-guest`, which `glovebox new` writes into projects.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -17,11 +19,13 @@
     reason = "a build script fails by panicking and talks to cargo by printing"
 )]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
 use glovebox_split::{Parts, component};
+use sha2::{Digest, Sha256};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The fast instructions of every engine that a packed model is made for.
@@ -30,6 +34,17 @@ const RUSTFLAGS: [&str; 4] = [
     "target-feature=+simd128,+relaxed-simd",
     "--cfg",
     "getrandom_backend=\"custom\"",
+];
+
+/// What `glovebox-guest` is built from, beside the crates of others.
+const SDK: [&str; 7] = [
+    "guest/image",
+    "guest/kernels",
+    "guest/onnx",
+    "guest/pipeline",
+    "guest/sdk",
+    "protocol",
+    "wit",
 ];
 
 fn main() {
@@ -73,6 +88,14 @@ fn main() {
     write("native-image.wasm", &native.image);
     write("native-tail.bin", &native.tail);
     write("front.wasm", &front.expect("the front exports its world"));
+    write("sdk.rs", sdk(workspace).as_bytes());
+    let digest = Sha256::digest(&parts.code);
+    let digest = digest.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    });
+    println!("cargo::rustc-env=GLOVEBOX_RUNTIME_SHA256={digest}");
+    println!("cargo::rustc-env=GLOVEBOX_RUSTC={}", rustc_version());
 }
 
 fn read(module: &Path) -> Vec<u8> {
@@ -122,6 +145,54 @@ fn build_guests(workspace: &Path, out: &Path) -> PathBuf {
         "building the guests failed; the errors are above"
     );
     target_dir.join(TARGET).join("guest")
+}
+
+/// The table of the SDK's files: where each lies, and its bytes. The first is the manifest of the workspace
+/// that they are in without everything else.
+fn sdk(workspace: &Path) -> String {
+    let manifest = fs::read_to_string(workspace.join("Cargo.toml")).expect("it is there");
+    let crates: Vec<_> = SDK.iter().filter(|folder| **folder != "wit").collect();
+    let (_, rest) = manifest
+        .split_once("[workspace.package]")
+        .expect("the workspace says what its crates have in common");
+    // A comment stands before the first profile.
+    let (common, _) = rest.split_once("[profile.").expect("profiles come last");
+    let (common, _) = common.rsplit_once("\n\n").expect("what comes before them");
+    let manifest = format!(
+        "# The crate glovebox-guest and what it is built from, as they belong to the glovebox that wrote them.\n\
+         [workspace]\nresolver = \"3\"\nmembers = {crates:?}\n\n[workspace.package]{common}"
+    );
+    let mut files = Vec::new();
+    for folder in SDK {
+        collect(&workspace.join(folder), &mut files);
+    }
+    files.sort();
+    let mut table = format!("&[(\"Cargo.toml\", {manifest:?}.as_bytes()),\n");
+    for file in files {
+        let name = file.strip_prefix(workspace).expect("it lies in there");
+        let _ = writeln!(table, "({name:?}, include_bytes!({file:?})),");
+    }
+    table + "]"
+}
+
+/// All files below a folder but tests.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("it is there") {
+        let path = entry.expect("it can be read").path();
+        match path.is_dir() {
+            true if path.ends_with("tests") => {}
+            true => collect(&path, files),
+            false => files.push(path),
+        }
+    }
+}
+
+/// The compiler that builds the guests, as it calls itself.
+fn rustc_version() -> String {
+    let rustc = env::var("RUSTC").expect("cargo sets RUSTC");
+    let version = Command::new(rustc).arg("--version").output();
+    let version = version.expect("rustc runs").stdout;
+    String::from_utf8_lossy(&version).trim().to_owned()
 }
 
 fn check_target() {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::compile::{self, Compiler};
@@ -32,9 +32,18 @@ use crate::model::Deployer;
 use crate::sandbox::Sandbox;
 use crate::worker::{Budget, ONNXRUNTIME, Worker};
 
+/// What `--version` says: packed models share code only with a host of the same runtime.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nruntime sha256:",
+    env!("GLOVEBOX_RUNTIME_SHA256"),
+    "\nbuilt by ",
+    env!("GLOVEBOX_RUSTC"),
+);
+
 /// Serverless machine-learning inference in a WebAssembly sandbox.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, long_version = VERSION, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -88,6 +97,11 @@ enum Command {
 
 /// What went wrong, in one line, for the user of a command.
 type Failure = Box<dyn std::error::Error>;
+
+/// The command line as clap knows it, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {

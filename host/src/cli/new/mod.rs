@@ -1,5 +1,6 @@
 //! `glovebox new`: a folder with a guest of one's own, which builds and runs as it is.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,8 +14,14 @@ use crate::model;
 const MODEL: &[u8] = include_bytes!("../../../../models/wine/wine.onnx");
 const LINE: &str = "11.96,1.09,2.3,21.0,101.0,3.38,2.14,0.13,1.65,3.21,0.99,3.13,886.0\n";
 
-/// The sources that this program was built from: a project takes `glovebox-guest` from there, and the
-/// versions of everything else.
+/// The versions of everything else, as the runtime was built with them: without it, cargo takes the newest.
+const LOCK: &str = include_str!("../../../../Cargo.lock");
+
+/// The folder of the sources of `glovebox-guest` in a project, and what is in it.
+const SDK: &str = "glovebox-sdk";
+static SDK_FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
+/// Where the sources of this program were when it was built.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 #[derive(Args)]
@@ -38,11 +45,17 @@ impl New {
         let project = Project {
             name,
             has_own_model: self.model.is_some(),
-            sources: fs::canonicalize(SOURCES).ok(),
+            checkout: checkout(),
         };
         write(&self.folder, "model.onnx", &model)?;
         for (file, text) in project.files() {
             write(&self.folder, file, text.as_bytes())?;
+        }
+        if project.checkout.is_none() {
+            let sdk = self.folder.join(SDK);
+            for (file, bytes) in SDK_FILES {
+                write(&sdk, file, bytes)?;
+            }
         }
         print!("{}", project.next_steps(&self.folder));
         Ok(ExitCode::SUCCESS)
@@ -53,8 +66,16 @@ impl New {
 struct Project {
     name: String,
     has_own_model: bool,
-    /// Where the sources of this program are, if they still are there.
-    sources: Option<PathBuf>,
+    /// A checkout to take `glovebox-guest` from. Without it, the project gets a copy of its own.
+    checkout: Option<PathBuf>,
+}
+
+/// The checkout that this program was built from, if it is one under development: if the program lies in
+/// there. On another machine, anything may lie at that path.
+fn checkout() -> Option<PathBuf> {
+    let checkout = fs::canonicalize(SOURCES).ok()?;
+    let program = env::current_exe().ok()?;
+    program.starts_with(&checkout).then_some(checkout)
 }
 
 impl Project {
@@ -75,9 +96,7 @@ impl Project {
         if !self.has_own_model {
             files.push((self.input(), LINE.into()));
         }
-        // Without it, cargo takes the newest versions, which may not be those of the runtime.
-        let lock = self.sources.as_ref().map(|dir| dir.join("Cargo.lock"));
-        files.extend(lock.and_then(|lock| Some(("Cargo.lock", fs::read_to_string(lock).ok()?))));
+        files.push(("Cargo.lock", LOCK.into()));
         files
     }
 
@@ -97,18 +116,19 @@ impl Project {
 
     /// The line of `Cargo.toml` that says where the crate comes from.
     fn dependency(&self) -> String {
-        let version = env!("CARGO_PKG_VERSION");
-        match &self.sources {
-            Some(dir) => format!(
-                "# From the sources that this glovebox was built from: guest and packer belong together.\n\
-                 glovebox-guest = {{ path = {:?} }}",
-                dir.join("guest/sdk")
+        let (origin, path) = match &self.checkout {
+            Some(checkout) => (
+                "From the sources that this glovebox was built from",
+                checkout.join("guest/sdk"),
             ),
-            None => format!(
-                "# Guest and packer belong together: the version of the glovebox that made this folder.\n\
-                 glovebox-guest = \"={version}\""
+            None => (
+                "From the sources that this glovebox has brought along",
+                Path::new(SDK).join("guest/sdk"),
             ),
-        }
+        };
+        format!(
+            "# {origin}: guest and packer belong together.\nglovebox-guest = {{ path = {path:?} }}"
+        )
     }
 
     /// What cargo makes.
