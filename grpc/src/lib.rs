@@ -2,6 +2,7 @@
 //!
 //! All of it is generated from `proto/`. It is a crate of its own so that whoever speaks to a server
 //! (the load generator, the tests) has the same messages as the server.
+#![forbid(unsafe_code)]
 
 /// The package `inference`: requests and answers of `GRPCInferenceService`.
 #[allow(

@@ -50,6 +50,7 @@
 //! | tensors in one body | at most 1024 |
 //! | parameters of a tensor | `binary_data_size`, `binary_data`, `classification`; `shared_memory_region` is refused; all others are dropped |
 //! | unknown keys | ignored; known keys must not appear twice |
+#![forbid(unsafe_code)]
 
 mod bytes;
 mod call;

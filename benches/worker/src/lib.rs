@@ -1,5 +1,6 @@
 //! What the benchmark's workers have in common: they answer the questions of
 //! `benches/bench/worker.py` on standard input, and are timed alike.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -3,6 +3,7 @@
 //! tract reads ONNX; this crate adds the operators that it lacks or computes otherwise, inlines
 //! functions, and refuses by name what would be misread. Neither wasm nor our kernels are known here:
 //! those are what [`Adopt`] is for.
+#![forbid(unsafe_code)]
 
 mod correct;
 mod error;

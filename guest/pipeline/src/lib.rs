@@ -2,6 +2,7 @@
 //! an answer that a person can read ([`output`]), both as `model.toml` says.
 //!
 //! No engine and no I/O: the packed model's runtime uses it, and so can every other guest.
+#![forbid(unsafe_code)]
 
 mod input;
 mod media;

@@ -5,6 +5,7 @@
 //! standard runtime when the host is built, of others' guests when they are packed.
 //!
 //! A guest is read here, and nothing of it is run or compiled.
+#![forbid(unsafe_code)]
 
 mod core;
 mod error;

@@ -1,4 +1,5 @@
 //! Components that the scenario tests serve, in the form in which users deploy theirs.
+#![forbid(unsafe_code)]
 
 /// An HTTP component made with the SDK of Spin; `probe/src/lib.rs` says what it does.
 pub const PROBE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/probe.wasm"));

@@ -6,6 +6,7 @@
 //! before an answer, or with `?after=head` when the answer has begun.
 #![allow(unsafe_code, reason = "`http_component` makes it")]
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
