@@ -53,6 +53,7 @@ mod repository;
 mod runtimes;
 mod schema;
 mod serve;
+mod service;
 mod shapes;
 mod sharing;
 mod siblings;

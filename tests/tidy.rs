@@ -407,3 +407,71 @@ fn every_test_that_the_table_of_hostile_cases_names_exists() {
         assert!(source.contains(&function), "{file}::{test}");
     }
 }
+
+/// Packages of Cargo.lock: name, version, and where it comes from if it is not ours.
+fn locked() -> Vec<(String, String, Option<String>)> {
+    let text = fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
+    let lock: toml::Table = text.parse().unwrap();
+    let field = |package: &toml::Value, key| Some(package.get(key)?.as_str()?.to_owned());
+    let packages = lock["package"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let (name, version) = (field(package, "name"), field(package, "version"));
+            (name.unwrap(), version.unwrap(), field(package, "source"))
+        })
+        .collect()
+}
+
+#[test]
+fn no_dependency_is_there_twice_without_a_reason() {
+    let text = fs::read_to_string(workspace().join("deny.toml")).unwrap();
+    let deny: toml::Table = text.parse().unwrap();
+    let skipped = deny["bans"]["skip"].as_array().unwrap().iter();
+    let mut excused: Vec<_> = skipped
+        .map(|skip| {
+            assert!(skip.get("reason").is_some(), "{skip}");
+            skip["crate"].as_str().unwrap()
+        })
+        .collect();
+    // Of other systems, which nothing is built for.
+    let elsewhere = ["windows", "wasi", "r-efi"];
+    let mut names = Vec::new();
+    for (name, version, source) in locked() {
+        if let Some(source) = source {
+            assert_eq!(
+                source, "registry+https://github.com/rust-lang/crates.io-index",
+                "{name}"
+            );
+        }
+        let number = excused.len();
+        excused.retain(|excuse| *excuse != format!("{name}@{version}"));
+        if excused.len() == number && !elsewhere.iter().any(|other| name.starts_with(other)) {
+            names.push(name);
+        }
+    }
+    assert!(excused.is_empty(), "excused, and not there: {excused:?}");
+    names.sort();
+    let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+    assert!(twice.is_none(), "{twice:?} is there twice");
+}
+
+#[test]
+fn nothing_is_published_by_a_name_that_is_not_ours() {
+    for (name, _, source) in locked() {
+        assert_eq!(name.starts_with("glovebox"), source.is_none(), "{name}");
+    }
+    let manifest = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let workspace_of_crates = &manifest["workspace"];
+    assert_eq!(
+        workspace_of_crates["package"]["publish"],
+        toml::Value::Boolean(false)
+    );
+    for member in workspace_of_crates["members"].as_array().unwrap() {
+        let file = workspace()
+            .join(member.as_str().unwrap())
+            .join("Cargo.toml");
+        let text = fs::read_to_string(file).unwrap();
+        assert!(text.contains("publish.workspace = true"), "{member}");
+    }
+}
