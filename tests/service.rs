@@ -85,6 +85,7 @@ fn manual_pages_and_completions_name_every_command_and_no_hidden_one() {
     glovebox_reference::write(dir.path()).unwrap();
     let pages = names_in(&dir.path().join("man"));
     assert!(pages.contains(&"glovebox.1".to_owned()), "{pages:?}");
+    assert!(!pages.iter().any(|page| page.contains("help")), "{pages:?}");
     assert_eq!(
         names_in(&dir.path().join("completions")),
         ["_glovebox", "glovebox.bash", "glovebox.fish"]

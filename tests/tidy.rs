@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::harness::files::{names_in, workspace};
 
 const MOST_LINES: usize = 700;
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "host",
     "host/split",
     "guest/image",
@@ -17,6 +17,7 @@ const CRATES: [&str; 10] = [
     "guest/sdk",
     "guest/spin",
     "protocol",
+    "release/reference",
 ];
 
 /// A source file: its path in its folder, and its text without comments.

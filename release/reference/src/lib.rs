@@ -23,7 +23,7 @@ pub fn write(folder: &Path) -> io::Result<()> {
         clap_complete::generate_to(shell, &mut command, "glovebox", &completions)?;
     }
     // Otherwise `help` would have a page for each command as well.
-    let mut command = command.disable_help_subcommand(true);
+    let mut command = glovebox::cli::command().disable_help_subcommand(true);
     command.build();
     page(&command, "glovebox", &man)?;
     for inner in command.get_subcommands() {
