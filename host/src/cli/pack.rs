@@ -1,6 +1,7 @@
 //! `glovebox pack`: an ONNX file becomes a component.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,9 +15,8 @@ use tokio::runtime::Handle;
 
 use super::Failure;
 use crate::limits::{self, Bytes, Limits};
-use crate::model::Deployer;
 use crate::model::compose::with_front;
-use crate::model::kind;
+use crate::model::{Deployer, kind, regular};
 use crate::pack::assume::Assumption;
 use crate::pack::config::ModelConfig;
 use crate::pack::edge::{self, EdgeReport};
@@ -279,7 +279,8 @@ fn read(model: &Path) -> Result<Vec<u8>, Failure> {
             text::unreadable(&error)
         )
     };
-    let size = fs::metadata(model).map_err(fail)?.len();
+    let mut file = regular::open(model).map_err(fail)?;
+    let size = file.metadata().map_err(fail)?.len();
     if size > limits::ARTIFACT_BYTES {
         return Err(format!(
             "{} has {}, more than the {} of a packed model",
@@ -289,7 +290,9 @@ fn read(model: &Path) -> Result<Vec<u8>, Failure> {
         )
         .into());
     }
-    Ok(fs::read(model).map_err(fail)?)
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(fail)?;
+    Ok(bytes)
 }
 
 /// Writes under another name first: nobody sees half a model.

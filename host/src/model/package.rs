@@ -12,9 +12,9 @@ use wasmparser::{Encoding, Parser, Payload, TypeRef};
 
 use super::layout::{self, Layout};
 use super::metadata::{self, Metadata};
-use super::kind;
 use super::shared::Runtime;
 use super::sharing::{self, Sections};
+use super::{kind, regular};
 use crate::limits::{self, Bytes};
 use crate::text;
 
@@ -168,9 +168,9 @@ impl Package {
     /// Opens a file.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// It cannot be opened, or is no file.
     pub fn file(path: &Path) -> Result<File, PackageError> {
-        File::open(path).map_err(|source| unreadable(path, source))
+        regular::open(path).map_err(|source| unreadable(path, source))
     }
 
     /// Reads an open file, whose path is for messages. Of a packed model behind the HTTP front of
