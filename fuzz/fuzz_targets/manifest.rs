@@ -7,6 +7,7 @@ use std::time::Instant;
 use glovebox::admission::Gate;
 use glovebox::config::{self, Application, Settings, Target};
 use glovebox::limits::Bytes;
+use glovebox::model::defaults::Defaults;
 use glovebox::pack::config::ModelConfig;
 use glovebox::routing::Table;
 use glovebox_fuzz::assert_harmless;
@@ -64,7 +65,11 @@ fn check(component: &config::Component) {
     if component.outbound.is_empty() {
         assert!(!component.outbound.allows("https", "example.com", 443));
     }
-    let Ok(limits) = component.limits.resolve(Bytes(1 << 20), Bytes(2 << 20), Bytes(16 << 30)) else {
+    let defaults = Defaults::of(Bytes(1 << 20), None);
+    let limits = component
+        .limits
+        .resolve(&defaults, Bytes(2 << 20), Bytes(16 << 30));
+    let Ok(limits) = limits else {
         return;
     };
     assert!(!limits.to_string().is_empty());

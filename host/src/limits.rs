@@ -270,6 +270,37 @@ pub const NAME_BYTES: usize = 64;
 /// Ports that the wall allows one by one; who may call more of them may call all.
 pub const NAMED_PORTS: usize = 16;
 
+/// What the input of an example may have to be kept in the packed file, to be shown and tried: a record,
+/// a sentence, a small picture. It is part of a command that people paste.
+pub const PACKED_EXAMPLE_BYTES: usize = KIB as usize;
+/// How long nothing may change before `watch` looks at what has: editors and compilers write files in
+/// pieces.
+pub const QUIET_TIME: Duration = Duration::from_millis(100);
+/// How long `watch` waits for that at most.
+pub const UNREST_TIME: Duration = Duration::from_secs(2);
+/// Models that `up` shows a command for; more would hide the rest of what it says.
+pub const SHOWN_COMMANDS: usize = 5;
+/// Elements of a tensor in such a command: a line or two of a terminal.
+pub const SHOWN_ELEMENTS: u64 = 32;
+
+/// Room in the memory of a model whose inputs have fixed sizes, beside what its request took and half as
+/// much again: the input and the output as they come and go, and what the allocator cannot use.
+pub const CLOSED_ROOM: Bytes = Bytes(16 * MIB);
+/// The same for a model that takes any number of rows, beside four times what its request took: the
+/// largest body by default, as rows of JSON in memory, has some six times its size.
+pub const OPEN_ROOM: Bytes = Bytes(96 * MIB);
+/// The same for a model that takes pictures: a photograph of 12 megapixels, decoded, twice.
+pub const PICTURE_ROOM: Bytes = Bytes(128 * MIB);
+/// As small as any of these becomes where memory is short.
+pub const LEAST_ROOM: Bytes = Bytes(4 * MIB);
+/// The smallest default of `body` and `output`.
+pub const LEAST_BODY: Bytes = Bytes(MIB);
+/// The longest number of JSON, `-2.2250738585072014e-308,`.
+pub const JSON_NUMBER_BYTES: u64 = 25;
+/// Requests that should fit at once before limits that nobody has written become smaller: one that is slow
+/// should not keep all others waiting.
+pub const WANTED_CONCURRENCY: usize = 2;
+
 /// Models that the description of the paths has an example for; with thousands nobody could read it.
 pub const EXAMPLES: usize = 50;
 /// Elements of a tensor in such an example; pictures would be a hundred times the description.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::limits::{self, Batch, Bytes, Limits};
+use crate::model::defaults::Defaults;
 use crate::model::graphs::Files;
 use crate::native::Engine;
+use crate::text;
 
 /// Where a component's model is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -56,14 +58,33 @@ pub struct LimitSettings {
 }
 
 impl LimitSettings {
-    /// The limits of a component whose image has `image` and whose requests take `own` of the host
-    /// at most, with defaults for what is not given.
+    /// Reads such a table that does not stand in a manifest.
+    ///
+    /// # Errors
+    /// It says what the manifest could not say either.
+    pub fn read(table: toml::Table) -> Result<Self, String> {
+        let settings: Self = table.try_into().map_err(|error: toml::de::Error| {
+            let message: Vec<_> = error.message().lines().map(str::trim).collect();
+            text::escape(&message.join(" "))
+        })?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Whose compute it is, and the share of it; by default that of `name`.
+    pub fn tenant(&self, name: &str) -> (String, u32) {
+        let tenant = self.tenant.as_deref().unwrap_or(name);
+        (tenant.to_owned(), self.weight.unwrap_or(1))
+    }
+
+    /// The limits of a component whose requests take `own` of the host at most, with defaults for what
+    /// is not given: as small as they must be for requests to fit.
     ///
     /// # Errors
     /// Requests at once with all their memory do not fit into `share`: a line with the arithmetic.
-    pub fn resolve(&self, image: Bytes, own: Bytes, share: Bytes) -> Result<Limits, String> {
-        let limits = self.limits(image, own);
-        let fitting = usize::try_from(share.0 / limits.footprint().0).unwrap_or(usize::MAX);
+    pub fn resolve(&self, defaults: &Defaults, own: Bytes, share: Bytes) -> Result<Limits, String> {
+        let limits = self.limits(defaults, own, share);
+        let fitting = fitting(&limits, share);
         let concurrency = match self.concurrency {
             Some(concurrency) => concurrency,
             None => limits.concurrency.min(fitting).max(1),
@@ -78,8 +99,24 @@ impl LimitSettings {
         }
     }
 
-    fn limits(&self, image: Bytes, own: Bytes) -> Limits {
-        let defaults = Limits::for_image(image.0);
+    /// The largest of which as many fit as should; else of which one does.
+    fn limits(&self, defaults: &Defaults, own: Bytes, share: Bytes) -> Limits {
+        let wanted = self.concurrency.unwrap_or(limits::WANTED_CONCURRENCY);
+        let all = || {
+            let divisors = Defaults::DIVISORS.into_iter();
+            divisors.map(|divisor| self.over(defaults.limits(divisor), own))
+        };
+        let first = |count| all().find(|limits| fitting(limits, share) >= count);
+        let least = || {
+            all()
+                .last()
+                .unwrap_or_else(|| self.over(defaults.limits(1), own))
+        };
+        first(wanted).or_else(|| first(1)).unwrap_or_else(least)
+    }
+
+    /// What is given, in the place of defaults.
+    fn over(&self, defaults: Limits, own: Bytes) -> Limits {
         Limits {
             memory: self.memory.unwrap_or(defaults.memory),
             cpu: self.cpu.unwrap_or(defaults.cpu),
@@ -164,6 +201,14 @@ impl LimitSettings {
         }
         Ok(())
     }
+}
+
+/// How many requests fit.
+fn fitting(limits: &Limits, share: Bytes) -> usize {
+    let count = share.0.checked_div(limits.footprint().0);
+    count.map_or(usize::MAX, |count| {
+        usize::try_from(count).unwrap_or(usize::MAX)
+    })
 }
 
 fn too_much(limits: &Limits, share: Bytes) -> String {

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod compose;
+pub mod defaults;
 pub mod example;
 pub mod graphs;
 pub mod http;
@@ -11,6 +12,7 @@ pub mod metadata;
 pub mod on_demand;
 pub mod package;
 pub mod registry;
+pub mod regular;
 mod rows;
 pub mod runtime;
 pub mod shared;

@@ -8,29 +8,42 @@ use serde_json::Value;
 
 use super::config::Example;
 use super::{PackError, Packed, Packer};
+use crate::limits::Bytes;
 use crate::media;
+use crate::model::metadata::Example as PackedExample;
 use crate::model::package::Package;
 use crate::sandbox::bindings::Media;
 use crate::sandbox::call::{Answer, Call};
 use crate::sandbox::compute::Tenant;
 use crate::sandbox::engine::Metering;
 use crate::sandbox::function::Function;
+use crate::sandbox::invoke::Finished;
 use crate::text;
+
+/// What examples show of a model beside that it is right.
+#[derive(Default)]
+pub(super) struct Rehearsed {
+    /// The most memory that one of them took.
+    pub(super) memory: Option<Bytes>,
+    /// The first, if it is small.
+    pub(super) example: Option<PackedExample>,
+}
 
 /// Asks the packed model for every example.
 pub(super) async fn check(
     packer: &Packer,
     packed: &Packed,
     examples: &[Example],
-) -> Result<(), PackError> {
+) -> Result<Rehearsed, PackError> {
+    let mut rehearsed = Rehearsed::default();
     if examples.is_empty() {
-        return Ok(());
+        return Ok(rehearsed);
     }
     let function = deploy(packer, packed)?;
     for example in examples {
-        check_one(&function, example).await?;
+        check_one(&function, example, &mut rehearsed).await?;
     }
-    Ok(())
+    Ok(rehearsed)
 }
 
 fn deploy(packer: &Packer, packed: &Packed) -> Result<Function, PackError> {
@@ -46,8 +59,12 @@ fn deploy(packer: &Packer, packed: &Packed) -> Result<Function, PackError> {
         .map_err(|error| PackError::Guest(format!("{error:#}")))
 }
 
-async fn check_one(function: &Function, example: &Example) -> Result<(), PackError> {
-    let body = ask(function, example).await?;
+async fn check_one(
+    function: &Function,
+    example: &Example,
+    rehearsed: &mut Rehearsed,
+) -> Result<(), PackError> {
+    let body = ask(function, example, rehearsed).await?;
     let json = serde_json::from_slice(&body).unwrap_or_default();
     if !is_right(example, &json) {
         return Err(wrong(example, text::escape(&json.to_string())));
@@ -62,16 +79,25 @@ async fn check_one(function: &Function, example: &Example) -> Result<(), PackErr
 }
 
 /// What the model answers.
-async fn ask(function: &Function, example: &Example) -> Result<Vec<u8>, PackError> {
+async fn ask(
+    function: &Function,
+    example: &Example,
+    rehearsed: &mut Rehearsed,
+) -> Result<Vec<u8>, PackError> {
     let file = |source| PackError::ExampleFile {
         path: example.input.clone(),
         source,
     };
     let body = fs::read(&example.input).map_err(file)?;
     let content_type = media::content_type(&example.input).to_owned();
+    if rehearsed.memory.is_none() {
+        rehearsed.example = PackedExample::new(&content_type, &body);
+    }
     let call = Call::Predict(Media { content_type, body });
     let deadline = Instant::now() + function.limits().timeout;
-    match function.invoke(call, deadline, ()).await.outcome {
+    let Finished { outcome, usage } = function.invoke(call, deadline, ()).await;
+    rehearsed.memory = rehearsed.memory.max(Some(usage.memory));
+    match outcome {
         Ok(Answer::Media(media)) => Ok(media.body),
         Ok(_) => Ok(Vec::new()),
         Err(fault) => Err(wrong(example, text::escape(&fault.to_string()))),

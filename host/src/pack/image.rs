@@ -4,7 +4,7 @@ use wasm_encoder::{
     ConstExpr, DataSection, ExportKind, ExportSection, MemorySection, MemoryType, Module,
 };
 
-use crate::limits;
+use crate::limits::{self, Bytes};
 
 const WASM_PAGE: usize = 65536;
 /// Runs of zeros shorter than this stay part of a segment: wasmtime allows 100,000 segments.
@@ -13,11 +13,9 @@ const BLOCK: usize = 16384;
 /// A module that exports `memory` with the given contents, and behind them what a request needs and
 /// some more. Blocks of zeros are left out of the file; fresh memory is zero.
 pub(super) fn module(memory: &[u8], heap_bytes: u64) -> Vec<u8> {
-    let pages = |bytes: u64| bytes.div_ceil(WASM_PAGE as u64);
     let mut memories = MemorySection::new();
     memories.memory(MemoryType {
-        minimum: (pages(memory.len() as u64) + pages(heap_bytes) + limits::HEADROOM_PAGES)
-            .min(pages(limits::PACK_MEMORY_BYTES)),
+        minimum: pages(memory.len() as u64, heap_bytes),
         maximum: None,
         memory64: false,
         shared: false,
@@ -36,6 +34,17 @@ pub(super) fn module(memory: &[u8], heap_bytes: u64) -> Vec<u8> {
     let mut module = Module::new();
     module.section(&memories).section(&exports).section(&data);
     module.finish()
+}
+
+/// The memory that such a module has at the start.
+pub(super) fn memory(image_bytes: u64, heap_bytes: u64) -> Bytes {
+    Bytes(pages(image_bytes, heap_bytes).saturating_mul(WASM_PAGE as u64))
+}
+
+fn pages(image_bytes: u64, heap_bytes: u64) -> u64 {
+    let pages = |bytes: u64| bytes.div_ceil(WASM_PAGE as u64);
+    let all = pages(image_bytes) + pages(heap_bytes) + limits::HEADROOM_PAGES;
+    all.min(pages(limits::PACK_MEMORY_BYTES))
 }
 
 /// The longest runs of blocks that are not all zero, with their addresses.

@@ -34,13 +34,14 @@ use serde_json::Value;
 
 use crate::compile::{CompileError, Compiler};
 use crate::limits::{Bytes, Limits};
-use crate::model::metadata::{Graph, Metadata};
+use crate::model::metadata::{Graph, Measured, Metadata};
 use crate::model::package::PackageError;
 use crate::model::runtime;
 use crate::sandbox::Sandbox;
 use crate::worker::WorkerError;
 use assume::Assumption;
 use config::ModelConfig;
+use examples::Rehearsed;
 use guest::{Guest, Origin};
 use loader::Loaded;
 
@@ -151,15 +152,18 @@ impl Packer {
         let loaded = self.load(onnx, config, engine);
         let (loaded, assumed) = loaded.map_err(|error| error.located(config))?;
         let config = &config.with_class_names(&loaded.class_names, &assumed);
-        let packed = put_together(onnx, config, engine, loaded, assumed);
-        examples::check(self, &packed, &config.examples).await?;
+        let parts = Parts::new(onnx, config, engine, loaded);
+        let packed = parts.put_together(config, engine, assumed);
+        let rehearsed = examples::check(self, &packed, &config.examples).await?;
         if guest.origin != Origin::Native {
-            return Ok(packed);
+            let parts = parts.with(rehearsed);
+            return Ok(parts.put_together(config, engine, packed.assumed));
         }
         // As `assemble` writes it: names, numbers and lists.
         let signature = serde_json::to_vec(&packed.signature).unwrap_or_default();
         let loaded = self.load_with(&signature, guest, config.pipeline(&packed.assumed))?;
-        let mut native = put_together(onnx, config, guest, loaded, packed.assumed);
+        let parts = Parts::new(onnx, config, guest, loaded);
+        let mut native = parts.put_together(config, guest, packed.assumed);
         let mut left_out = packed.signature.outputs;
         left_out.retain(|output| !native.signature.outputs.contains(output));
         native.left_out = left_out;
@@ -258,23 +262,57 @@ impl PackError {
     }
 }
 
-/// The component of a model that is loaded.
-fn put_together(
-    onnx: &[u8],
-    config: &ModelConfig,
-    guest: &Guest,
-    loaded: Loaded,
-    assumed: Vec<Assumption>,
-) -> Packed {
-    let metadata = metadata(onnx, config, guest, loaded.signature.clone());
-    let image = image::module(&loaded.memory, loaded.heap_bytes);
-    Packed {
-        bytes: assemble::component(&metadata, &image, guest),
-        image: Bytes(loaded.memory.len().saturating_sub(loaded.stack_bytes) as u64),
-        signature: loaded.signature,
-        examples: config.examples.len(),
-        assumed,
-        left_out: Vec::new(),
+/// A loaded model on its way into a component.
+struct Parts {
+    metadata: Metadata,
+    /// The module that holds it.
+    image: Vec<u8>,
+    /// What its memory has before a request: all, and that without the stack.
+    memory: u64,
+    model: Bytes,
+    /// What a request of zeros takes behind it; nothing if the model cannot run on zeros.
+    heap: u64,
+}
+
+impl Parts {
+    fn new(onnx: &[u8], config: &ModelConfig, guest: &Guest, loaded: Loaded) -> Self {
+        let memory = loaded.memory.len();
+        Self {
+            image: image::module(&loaded.memory, loaded.heap_bytes),
+            memory: memory as u64,
+            model: Bytes(memory.saturating_sub(loaded.stack_bytes) as u64),
+            heap: loaded.heap_bytes,
+            metadata: metadata(onnx, config, guest, loaded.signature),
+        }
+    }
+
+    /// The same with what its examples have shown.
+    fn with(mut self, rehearsed: Rehearsed) -> Self {
+        let heap = self.heap;
+        let zeros = (heap > 0).then(|| image::memory(self.memory, heap));
+        let peak = rehearsed.memory.max(zeros);
+        self.metadata.memory = peak.map(|peak| Measured {
+            peak_bytes: peak.0,
+            request_bytes: peak.0.saturating_sub(self.memory).max(heap),
+        });
+        self.metadata.example = rehearsed.example;
+        self
+    }
+
+    fn put_together(
+        &self,
+        config: &ModelConfig,
+        guest: &Guest,
+        assumed: Vec<Assumption>,
+    ) -> Packed {
+        Packed {
+            bytes: assemble::component(&self.metadata, &self.image, guest),
+            image: self.model,
+            signature: self.metadata.signature.clone(),
+            examples: config.examples.len(),
+            assumed,
+            left_out: Vec::new(),
+        }
     }
 }
 
@@ -292,6 +330,8 @@ fn metadata(onnx: &[u8], config: &ModelConfig, guest: &Guest, signature: Signatu
         labels: config.labels(),
         signature,
         graph,
+        memory: None,
+        example: None,
         source_sha256,
         tool: concat!("glovebox ", env!("CARGO_PKG_VERSION")).into(),
         runtime_sha256: match guest.origin {
