@@ -15,6 +15,15 @@ pub struct Registry {
     /// The names in models' metadata where their manifest gives them others.
     aliases: BTreeMap<String, Option<Arc<Model>>>,
     by_component: BTreeMap<String, Arc<Model>>,
+    broken: Vec<Broken>,
+}
+
+/// A component that could not be loaded at the start.
+pub struct Broken {
+    /// Its name.
+    pub name: String,
+    /// Why, for whoever runs the host.
+    pub reason: String,
 }
 
 impl Registry {
@@ -42,16 +51,29 @@ impl Registry {
         self.by_component.get(id)
     }
 
+    /// The same beside components that could not be loaded.
+    #[must_use]
+    pub fn with_broken(self, broken: Vec<Broken>) -> Self {
+        Self { broken, ..self }
+    }
+
+    /// Those components.
+    pub fn broken(&self) -> &[Broken] {
+        &self.broken
+    }
+
     /// The model of this name, also if it is unloaded.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none, or it could not be loaded.
     pub fn get(&self, name: &str) -> Result<&Arc<Model>, RequestError> {
         let alias = || self.aliases.get(name)?.as_ref();
-        self.models
-            .get(name)
-            .or_else(alias)
-            .ok_or_else(|| Refusal::unknown_model(name).into())
+        let is_broken = || self.broken.iter().any(|broken| broken.name == name);
+        match self.models.get(name).or_else(alias) {
+            Some(model) => Ok(model),
+            None if is_broken() => Err(RequestError::NotLoaded),
+            None => Err(Refusal::unknown_model(name).into()),
+        }
     }
 
     /// The model of this name, if it is of this version or none is asked for, to be asked something.

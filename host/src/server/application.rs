@@ -32,6 +32,8 @@ pub enum Target {
     Model(Arc<Model>),
     /// Always the same answer.
     Static(StaticAnswer),
+    /// A component that could not be loaded.
+    Broken,
 }
 
 /// An answer that stands in the manifest.

@@ -69,18 +69,13 @@ pub enum BindError {
 }
 
 impl Server {
-    /// Binds an address.
-    ///
-    /// # Errors
-    /// The address is in use, or not ours.
-    pub fn bind(address: SocketAddr, state: Arc<State>) -> Result<Self, BindError> {
-        let listeners = vec![bind(address)?];
-        let connections = Arc::new(Semaphore::new(descriptors::connections()));
-        Ok(Self {
-            listeners,
+    /// Serves this at a bound address.
+    pub fn new(listener: StdListener, state: Arc<State>) -> Self {
+        Self {
+            listeners: vec![listener],
             state,
-            connections,
-        })
+            connections: Arc::new(Semaphore::new(descriptors::connections())),
+        }
     }
 
     /// Listens at one more address; the same is served there.
@@ -180,7 +175,11 @@ async fn next(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> 
     .await
 }
 
-fn bind(address: SocketAddr) -> Result<StdListener, BindError> {
+/// Binds an address.
+///
+/// # Errors
+/// The address is in use, or not ours.
+pub fn bind(address: SocketAddr) -> Result<StdListener, BindError> {
     let listener = listen(address).and_then(TcpListener::into_std);
     listener.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address),

@@ -20,6 +20,7 @@ use super::{answer, body};
 use crate::error::RequestError;
 use crate::limits;
 use crate::model::Model;
+use crate::model::registry::Broken;
 
 /// What opens the repository: a secret that only an operator's clients know, as its hash.
 pub struct Token(blake3::Hash);
@@ -78,7 +79,7 @@ pub(super) struct Entry<'a> {
     pub(super) name: &'a str,
     pub(super) version: &'a str,
     pub(super) state: &'static str,
-    pub(super) reason: &'static str,
+    pub(super) reason: &'a str,
 }
 
 impl<'a> Entry<'a> {
@@ -94,6 +95,15 @@ impl<'a> Entry<'a> {
             reason: reason.unwrap_or_default(),
         }
     }
+
+    fn of_broken(broken: &'a Broken) -> Self {
+        Self {
+            name: &broken.name,
+            version: "",
+            state: "UNAVAILABLE",
+            reason: &broken.reason,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -107,9 +117,11 @@ pub(super) async fn index(state: &State, request: Request) -> Response {
     }
 }
 
-/// All models, or those that answer.
+/// All models, with components that could not be loaded, or those that answer.
 pub(super) fn list(state: &State, only_ready: bool) -> impl Iterator<Item = Entry<'_>> {
     let entries = state.registry.iter().map(|model| Entry::of(model));
+    let broken = state.registry.broken().iter().map(Entry::of_broken);
+    let entries = entries.chain(broken);
     entries.filter(move |entry| !only_ready || entry.state == "READY")
 }
 

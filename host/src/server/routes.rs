@@ -13,7 +13,7 @@ use glovebox_protocol::{
     ModelConfig, ModelList, ModelMetadata, ModelReady, PLATFORM, ServerLive, ServerMetadata,
     ServerReady, StatisticsReport,
 };
-use hyper::header::{ALLOW, CONNECTION, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, HeaderValue, LOCATION};
 use hyper::{Method, StatusCode, Version};
 use serde_json::json;
 
@@ -35,6 +35,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/readyz", only_get(ready))
         .route("/metrics", only_get(metrics))
         .route("/openapi.json", only_get(openapi))
+        .route("/", only_get(to_docs))
         .route("/docs", only_get_file())
         .route("/docs/{file}", only_get_file())
         .fallback(protocol)
@@ -77,6 +78,7 @@ async fn manifest_first(Shared(state): App, mut request: Request, next: Next) ->
     match matched.value {
         Target::Static(answer) => answer.response(),
         Target::Model(model) => mounted(Arc::clone(&state), Arc::clone(model), request).await,
+        Target::Broken => refuse(&state, &RequestError::NotLoaded),
         Target::Function(function) => match function::prepare(&mut request, &matched) {
             Err(error) => refuse(&state, &error),
             Ok(()) => {
@@ -245,6 +247,15 @@ where
     F: Future<Output = Response> + Send + 'static,
 {
     get(handler).fallback(wrong_method)
+}
+
+/// Leads people to the page, where no manifest has a route `/`.
+async fn to_docs(_: App) -> Response {
+    const DOCS: HeaderValue = HeaderValue::from_static("/docs");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(LOCATION, DOCS);
+    response
 }
 
 async fn live(_: App) -> Response {

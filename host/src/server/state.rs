@@ -50,6 +50,9 @@ impl State {
         for (name, graphs) in graphs(&registry, &application) {
             metrics.execution(name, graphs.execution());
         }
+        for broken in registry.broken() {
+            metrics.broken(&broken.name);
+        }
         let (readiness, request_ids) = Default::default();
         Self {
             registry,

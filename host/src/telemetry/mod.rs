@@ -66,6 +66,7 @@ pub struct Metrics {
     waiting: Family<ModelLabel, Gauge>,
     running: Family<ModelLabel, Gauge>,
     info: Family<ExecutionLabels, Gauge>,
+    broken: Family<ModelLabel, Gauge>,
     hardening: Family<LayerLabel, Gauge>,
     memory_budget: Gauge,
     memory_reserved: Gauge,
@@ -126,6 +127,7 @@ impl Metrics {
             waiting: Family::default(),
             running: Family::default(),
             info: Family::default(),
+            broken: Family::default(),
             hardening: Family::default(),
             memory_budget: Gauge::default(),
             memory_reserved: Gauge::default(),
@@ -160,6 +162,7 @@ impl Metrics {
             waiting,
             running,
             info,
+            broken,
             hardening,
             memory_budget,
             memory_reserved,
@@ -232,6 +235,11 @@ impl Metrics {
             info.clone(),
         );
         exposition.register(
+            "component_broken",
+            "Components of the manifest: 1 if it could not be loaded",
+            broken.clone(),
+        );
+        exposition.register(
             "hardening",
             "Layers of the wall around the process: 1 if it stands",
             hardening.clone(),
@@ -259,6 +267,7 @@ impl Metrics {
         let _ = self.native.get_or_create(label);
         let _ = self.fuel.get_or_create(label);
         let _ = self.memory.get_or_create(label);
+        let _ = self.broken.get_or_create(label);
     }
 
     /// Counts a model from the start, in the words of Triton too.
@@ -273,6 +282,14 @@ impl Metrics {
             execution,
         };
         self.info.get_or_create(&labels).set(1);
+    }
+
+    /// Says that a component could not be loaded.
+    pub fn broken(&self, component: &str) {
+        let label = ModelLabel {
+            model: component.to_owned(),
+        };
+        self.broken.get_or_create(&label).set(1);
     }
 
     /// What has been counted of a model.
