@@ -10,10 +10,13 @@
 )]
 
 mod admission;
+mod attempts;
 mod batching;
 mod bench;
 mod binary;
 mod boundary;
+mod broken;
+mod check;
 mod clients;
 mod compression;
 mod cpu;
@@ -23,6 +26,7 @@ mod docs;
 mod edge;
 mod errors;
 mod examples;
+mod flags;
 mod front;
 mod fuel;
 mod grpc;
@@ -66,4 +70,5 @@ mod tidy;
 mod trees;
 mod up;
 mod wall;
+mod watch;
 mod worker;

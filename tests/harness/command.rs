@@ -64,11 +64,22 @@ impl Glovebox {
         self
     }
 
+    /// As `nohup` starts it.
+    pub(crate) fn without_hangup(self) -> Self {
+        let mut process = Command::new("nohup");
+        process.arg(self.0.get_program()).args(self.0.get_args());
+        self.with_environment(process)
+    }
+
     /// On the first core only, as `taskset` of util-linux does it.
     pub(crate) fn on_one_core(self) -> Self {
         let mut process = Command::new("taskset");
         process.args(["-c", "0"]).arg(self.0.get_program());
         process.args(self.0.get_args());
+        self.with_environment(process)
+    }
+
+    fn with_environment(self, mut process: Command) -> Self {
         for (name, value) in self.0.get_envs() {
             if let Some(value) = value {
                 process.env(name, value);
@@ -95,7 +106,12 @@ impl Glovebox {
 
     /// Starts `glovebox up` on a free port and waits until it serves.
     pub(crate) fn serve(self) -> Host {
-        Host::start(self.option("--listen", "127.0.0.1:0").0)
+        self.serve_at("127.0.0.1:0")
+    }
+
+    /// The same at another address.
+    pub(crate) fn serve_at(self, address: &str) -> Host {
+        Host::start(self.option("--listen", address).0)
     }
 }
 

@@ -102,10 +102,19 @@ impl Host {
 
     /// Asks it to stop.
     pub(crate) fn signal_terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Tells it that its terminal is gone.
+    pub(crate) fn signal_hangup(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         let id = i32::try_from(child.id()).expect("a process id");
         let id = Pid::from_raw(id).expect("a process id");
-        kill_process(id, Signal::TERM).expect("the process is ours");
+        kill_process(id, signal).expect("the process is ours");
     }
 
     /// Waits for its end; its exit status and what it has logged.

@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod check;
 mod compose;
 mod init;
 mod inspect;
@@ -13,9 +14,11 @@ mod new;
 mod pack;
 mod run;
 mod up;
+mod watch;
 mod worker;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,6 +76,23 @@ struct Common {
     compile_memory: Bytes,
 }
 
+impl Common {
+    /// The same on another command line.
+    fn arguments(&self) -> Vec<OsString> {
+        let dir = self.cache_dir.iter();
+        let dir = dir.flat_map(|dir| [OsString::from("--cache-dir"), dir.into()]);
+        let compile_cpu = humantime::format_duration(self.compile_cpu).to_string();
+        let others = [
+            ("--cache-size", self.cache_size.0.to_string()),
+            ("--compile-cpu", compile_cpu),
+            ("--compile-memory", self.compile_memory.0.to_string()),
+        ];
+        let others = others.into_iter();
+        let others = others.flat_map(|(name, value)| [OsString::from(name), value.into()]);
+        dir.chain(others).collect()
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Write a model.toml for an ONNX model, with all that it can say explained
@@ -85,6 +105,10 @@ enum Command {
     Compose(compose::Compose),
     /// Serve models and HTTP components
     Up(up::Up),
+    /// Serve, and build and serve anew when something changes
+    Watch(watch::Watch),
+    /// Tell what is wrong with what `up` would serve, without serving it
+    Check(check::Check),
     /// Answer one request and exit
     Run(run::Run),
     /// Show what is in a packed model, without running it
@@ -123,6 +147,8 @@ fn execute(Cli { command, common }: Cli) -> Result<ExitCode, Failure> {
         Command::Pack(pack) => block_on(pack.execute(&waiting(&common)?)),
         Command::Compose(compose) => compose.execute(),
         Command::Up(up) => up.execute(&deployer(&common, sandbox()?, background(&common))?),
+        Command::Watch(watch) => block_on(watch.execute(&common)),
+        Command::Check(check) => block_on(check.execute(&waiting(&common)?)),
         Command::Run(run) => block_on(run.execute(&waiting(&common)?)),
         Command::Inspect(inspect) => inspect.execute(&waiting(&common)?.compiler),
         Command::Bench(bench) => bench.execute(),

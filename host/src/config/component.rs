@@ -54,6 +54,8 @@ pub struct Build {
     pub commands: Vec<String>,
     /// Where.
     pub dir: PathBuf,
+    /// What it is made of: globs of files, relative to `dir`.
+    pub watch: Vec<String>,
 }
 
 /// Reads a component.
@@ -146,6 +148,7 @@ fn build(toml: BuildToml, dir: &Path) -> Build {
     Build {
         commands: toml.command.0,
         dir: dir.join(toml.workdir.unwrap_or_default()),
+        watch: toml.watch,
     }
 }
 

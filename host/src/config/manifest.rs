@@ -185,8 +185,8 @@ pub(super) struct MountToml {
 pub(super) struct BuildToml {
     pub(super) command: Commands,
     pub(super) workdir: Option<PathBuf>,
-    #[serde(default, rename = "watch")]
-    _watch: Vec<String>,
+    #[serde(default)]
+    pub(super) watch: Vec<String>,
 }
 
 /// The table that Spin leaves to other tools; ours is one of them.
@@ -234,7 +234,7 @@ impl BuildToml {
         Self {
             command,
             workdir: None,
-            _watch: Vec::new(),
+            watch: Vec::new(),
         }
     }
 }

@@ -60,7 +60,7 @@ pub struct Settings {
 pub enum ConfigError {
     /// The file cannot be read.
     #[error(
-        "cannot read {path}: {}; name a manifest, a .wasm or an .onnx file with --from",
+        "cannot read {path}: {}; name a manifest, a folder with a spin.toml, a .wasm or an .onnx file",
         text::unreadable(source)
     )]
     Read {

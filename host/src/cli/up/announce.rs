@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::attempt::{self, Commands};
 use crate::harden::{Door, Hosts, Layer, Wall};
 use crate::limits::Limits;
 use crate::model::Model;
@@ -29,14 +30,31 @@ pub(super) fn announce(server: &Server, state: &State, wall: &Wall, door: &Door)
         about_function(function, application);
     }
     about_static_answers(application);
+    about_broken(state);
     println!("\nmemory budget {}", state.admission.memory().total());
     about_wall(wall);
     about_door(door);
+    about_attempts(state, &attempt::base(server.address()?));
     println!("\n  gRPC inference.GRPCInferenceService  grpc.health.v1.Health");
     println!(
         "  GET  /v2  /v2/health/live  /v2/health/ready  /docs  /openapi.json  /healthz  /readyz  /metrics"
     );
     Ok(())
+}
+
+/// Commands to try what is served; the page has the rest.
+fn about_attempts(state: &State, base: &str) {
+    let Commands { lines, others } = Commands::new(state, base);
+    println!("\ntry it in a browser, {base}/docs");
+    if !lines.is_empty() {
+        println!("or in another terminal:");
+    }
+    lines.iter().for_each(|line| println!("  {line}"));
+    match others {
+        0 => {}
+        1 => println!("  and so on for 1 model more"),
+        _ => println!("  and so on for {others} models more"),
+    }
 }
 
 /// There may be thousands, and `GET /v2/models` lists them.
@@ -99,6 +117,13 @@ fn about_graphs(graphs: &Graphs) {
 
 fn about_limits(limits: &Limits) {
     println!("  {limits}: {} a request", limits.footprint());
+}
+
+fn about_broken(state: &State) {
+    for broken in state.registry.broken() {
+        println!("\n{}", text::escape(&broken.name));
+        println!("  NOT SERVED: {}", text::escape(&broken.reason));
+    }
 }
 
 fn about_static_answers(application: &Application) {

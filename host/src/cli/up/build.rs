@@ -8,7 +8,7 @@ use crate::cli::Failure;
 use crate::config::{Build, Component};
 
 /// Builds all components that say how.
-pub(super) fn run_all(components: &[Component]) -> Result<(), Failure> {
+pub(in crate::cli) fn run_all(components: &[Component]) -> Result<(), Failure> {
     for component in components {
         if let Some(build) = &component.build {
             run(&component.id, build)?;
@@ -18,7 +18,7 @@ pub(super) fn run_all(components: &[Component]) -> Result<(), Failure> {
 }
 
 /// Runs the commands of one component; `glovebox` in them means this very program.
-fn run(id: &str, build: &Build) -> Result<(), Failure> {
+pub(in crate::cli) fn run(id: &str, build: &Build) -> Result<(), Failure> {
     let own_dir = env::current_exe()?.parent().map(Path::to_path_buf);
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(own_dir.into_iter().chain(env::split_paths(&path)))?;

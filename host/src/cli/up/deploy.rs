@@ -1,9 +1,13 @@
 //! Files become models and HTTP components, and what they may reach becomes a door in the wall.
 
 use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
+use indicatif::{ProgressBar, ProgressFinish};
+
+use super::flags::Flags;
 use super::{assets, dependencies};
 use crate::admission::Admission;
 use crate::allowed_hosts::AllowedHosts;
@@ -13,12 +17,13 @@ use crate::harden::Door;
 use crate::limits::{self, Limits};
 use crate::memory::Budget;
 use crate::model::compose::{Part, compose};
+use crate::model::defaults::Defaults;
 use crate::model::graphs;
 use crate::model::http::HttpFunction;
 use crate::model::metadata::Metadata;
 use crate::model::on_demand::{Loader, Registered};
 use crate::model::package::{Package, World as Kind};
-use crate::model::registry::Registry;
+use crate::model::registry::{Broken, Registry};
 use crate::model::{Deployer, Model, is_name};
 use crate::native::Graphs;
 use crate::pack::config::ModelConfig;
@@ -32,53 +37,74 @@ use crate::server::routes::is_reserved;
 use crate::server::state::State;
 
 /// Everything that is served, and what of the machine it needs.
-pub(super) struct Loaded {
-    pub(super) state: Arc<State>,
-    pub(super) door: Door,
+pub(in crate::cli) struct Loaded {
+    pub(in crate::cli) state: Arc<State>,
+    pub(in crate::cli) door: Door,
+}
+
+/// How an application is served.
+pub(in crate::cli) struct Terms {
+    /// Memory for all requests together.
+    pub(in crate::cli) budget: Budget,
+    /// What loads models on demand, if that is wanted.
+    pub(in crate::cli) loader: Option<Arc<Loader>>,
+    /// Whether components are served although others cannot be.
+    pub(in crate::cli) keep_going: bool,
+}
+
+/// One file that is served by itself.
+pub(in crate::cli) struct Alone<'a> {
+    /// The file.
+    pub(in crate::cli) file: &'a Path,
+    /// What the command line says of it.
+    pub(in crate::cli) flags: &'a Flags,
 }
 
 /// Packs an ONNX file and serves it as a model.
-pub(super) async fn onnx(
+pub(in crate::cli) async fn onnx(
     deployer: &Deployer,
-    file: &Path,
+    alone: Alone<'_>,
     budget: Budget,
 ) -> Result<Loaded, Failure> {
     let limits = Limits::generous(limits::PACK_CPU);
-    let config = ModelConfig::find(file, None)?;
-    let packed = pack::pack(deployer, file, &config, &Guest::standard(), limits).await?;
+    let config = ModelConfig::find(alone.file, None)?;
+    let packed = pack::pack(deployer, alone.file, &config, &Guest::standard(), limits).await?;
     for assumption in &packed.assumed {
         tracing::info!("assumed: {assumption}");
     }
     let package = Package::parse(packed.bytes)?;
-    one(deployer, &config.name, &package, budget).await
+    one(deployer, alone.flags, &config.name, (&package, budget)).await
 }
 
 /// Serves one component: a model at the protocol's path, an HTTP component everywhere.
-pub(super) async fn component(
+pub(in crate::cli) async fn component(
     deployer: &Deployer,
-    file: &Path,
+    alone: Alone<'_>,
     budget: Budget,
 ) -> Result<Loaded, Failure> {
-    let package = Package::open(file)?;
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let package = Package::open(alone.file)?;
+    let stem = alone.file.file_stem().unwrap_or_default().to_string_lossy();
     let metadata = package.metadata.as_ref();
     let name = metadata.map_or(stem.into_owned(), |metadata| metadata.name.clone());
-    one(deployer, &name, &package, budget).await
+    one(deployer, alone.flags, &name, (&package, budget)).await
 }
 
 async fn one(
     deployer: &Deployer,
+    flags: &Flags,
     name: &str,
-    package: &Package,
-    budget: Budget,
+    (package, budget): (&Package, Budget),
 ) -> Result<Loaded, Failure> {
-    let admission = Admission::new(budget, [name]);
+    let (name, settings) = (flags.name.as_deref().unwrap_or(name), flags.settings()?);
+    let (owner, weight) = settings.tenant(name);
+    let admission = Admission::new(budget, [owner.as_str()]);
     let mut loading = Loading::new(deployer, admission);
+    let limits = loading.limits(&settings, package, &owner)?;
     let tenant = Tenant {
-        name: name.into(),
-        weight: 1,
+        name: owner.as_str().into(),
+        weight,
     };
-    let limits = loading.limits(&LimitSettings::default(), package, name)?;
+    let _progress = progress(name);
     match package.world()? {
         Kind::ModelFunction => {
             let graphs = Arc::default();
@@ -90,6 +116,7 @@ async fn one(
             loading.routes.push((short, Target::Model(model)));
         }
         Kind::Http => {
+            check_alone(&limits)?;
             let function = deployer.deploy_http(name, package, World::default(), tenant, limits)?;
             let function = Arc::new(function);
             loading.functions.push(Arc::clone(&function));
@@ -103,29 +130,23 @@ async fn one(
 }
 
 /// Serves what a manifest names.
-pub(super) async fn application(
+pub(in crate::cli) async fn application(
     deployer: &Deployer,
     manifest: Manifest,
-    budget: Budget,
-    loader: Option<Arc<Loader>>,
+    terms: Terms,
 ) -> Result<Loaded, Failure> {
     let tenants = manifest.components.iter();
     let tenants = tenants.map(|component| component.tenant.as_str());
-    let mut loading = Loading::new(deployer, Admission::new(budget, tenants));
-    loading.loader = loader;
-    let mut routes = BTreeMap::<_, Vec<_>>::new();
-    for trigger in &manifest.triggers {
-        if let (Some(route), Written::Component(id)) = (&trigger.route, &trigger.target) {
-            routes.entry(id).or_default().push(route);
-        }
-    }
+    let mut loading = Loading::new(deployer, Admission::new(terms.budget, tenants));
+    loading.loader = terms.loader;
+    let mut routes = routes(&manifest);
     for component in &manifest.components {
-        check_siblings(component, &manifest)?;
-        let routes = routes.remove(&component.id).unwrap_or_default();
-        loading
-            .deploy(component, &routes)
-            .await
-            .map_err(|error| explain(component, error))?;
+        let routes = routes.remove(component.id.as_str()).unwrap_or_default();
+        let deployed = loading.component(component, &routes, &manifest).await;
+        match deployed.map_err(|error| explain(component, error)) {
+            Err(error) if terms.keep_going => loading.give_up(component, &routes, &error),
+            deployed => deployed?,
+        }
     }
     for trigger in &manifest.triggers {
         if let (Some(route), Written::Static(answer)) = (&trigger.route, &trigger.target) {
@@ -138,15 +159,60 @@ pub(super) async fn application(
     Ok(loading.finish(manifest.name, manifest.version))
 }
 
+/// All that a look at the components finds wrong, by their ids. Loading stops at the first of it.
+pub(in crate::cli) fn problems(manifest: &Manifest) -> BTreeMap<String, Vec<String>> {
+    let mut routes = routes(manifest);
+    let components = manifest.components.iter().map(|component| {
+        let routes = routes.remove(component.id.as_str()).unwrap_or_default();
+        let siblings = check_siblings(component, manifest);
+        let taken = routes.iter().map(|route| check_route(route));
+        let graphs = component.graphs.paths.values();
+        let graphs = graphs.map(|path| Ok(Package::file(path).map(|_| ())?));
+        let files = component.find_files().map(|_| ()).map_err(Into::into);
+        let found = taken.chain(graphs).chain([siblings, files]);
+        let found = found.chain(check_source(component, &routes));
+        let found = found.filter_map(|check| Some(check.err()?.to_string()));
+        (component.id.clone(), found.collect())
+    });
+    components.collect()
+}
+
+/// Whether a component's file is one, and is given nothing that a model cannot have.
+fn check_source(component: &Component) -> Result<(), Failure> {
+    let package = open(component)?;
+    match package.world()? {
+        Kind::Http => Ok(()),
+        Kind::ModelFunction => check_plain(component, package.front.is_some()),
+    }
+}
+
+/// The routes of each component, by its id.
+fn routes(manifest: &Manifest) -> BTreeMap<&str, Vec<&Pattern>> {
+    let mut routes = BTreeMap::<_, Vec<_>>::new();
+    for trigger in &manifest.triggers {
+        if let (Some(route), Written::Component(id)) = (&trigger.route, &trigger.target) {
+            routes.entry(id.as_str()).or_default().push(route);
+        }
+    }
+    routes
+}
+
+/// Shows on a terminal what is being loaded; nothing where nobody looks. It is over when it is dropped,
+/// with the thread that draws it.
+fn progress(name: &str) -> Option<ProgressBar> {
+    let spinner = || pack::spinner(format!("loading {}", text::escape(name)));
+    let is_watched = io::stderr().is_terminal();
+    is_watched.then(|| spinner().with_finish(ProgressFinish::AndClear))
+}
+
 /// Whom a component may call in its own application must be served there.
 fn check_siblings(component: &Component, manifest: &Manifest) -> Result<(), Failure> {
     let is_served = |id: &str| manifest.components.iter().any(|served| served.id == id);
     match component.outbound.components().find(|id| !is_served(id)) {
         None => Ok(()),
         Some(id) => Err(format!(
-            "component {:?}: allowed_outbound_hosts names component {id:?}, which no trigger names; give \
-             it a [[trigger.http]] with route = {{ private = true }}",
-            component.id
+            "allowed_outbound_hosts names component {id:?}, which no trigger names; give it a \
+             [[trigger.http]] with route = {{ private = true }}"
         )
         .into()),
     }
@@ -168,6 +234,7 @@ struct Loading<'a> {
     loader: Option<Arc<Loader>>,
     models: Vec<Arc<Model>>,
     functions: Vec<Arc<HttpFunction>>,
+    broken: Vec<Broken>,
     routes: Vec<(Pattern, Target)>,
     door: Door,
     network: Option<Arc<Network>>,
@@ -182,6 +249,7 @@ impl<'a> Loading<'a> {
             loader: None,
             models: Vec::new(),
             functions: Vec::new(),
+            broken: Vec::new(),
             routes: Vec::new(),
             door: Door::default(),
             network: None,
@@ -197,7 +265,7 @@ impl<'a> Loading<'a> {
             routes: Table::new(self.routes),
         };
         let (registry, sandbox) = (
-            Registry::new(self.models),
+            Registry::new(self.models).with_broken(self.broken),
             Arc::clone(&self.deployer.sandbox),
         );
         let state = State::new(registry, application, self.admission, sandbox);
@@ -222,7 +290,34 @@ impl<'a> Loading<'a> {
             Kind::ModelFunction => limits::Bytes(limits::REQUEST_BYTES),
             Kind::Http => limits::Bytes(limits::HTTP_REQUEST_BYTES),
         };
-        Ok(settings.resolve(package.image, own, self.admission.share(tenant))?)
+        let defaults = Defaults::of(package.image, package.metadata.as_ref());
+        Ok(settings.resolve(&defaults, own, self.admission.share(tenant))?)
+    }
+
+    async fn component(
+        &mut self,
+        component: &Component,
+        routes: &[&Pattern],
+        manifest: &Manifest,
+    ) -> Result<(), Failure> {
+        let _progress = progress(&component.id);
+        check_siblings(component, manifest)?;
+        routes.iter().try_for_each(|route| check_route(route))?;
+        self.deploy(component, routes).await
+    }
+
+    /// Serves the others; requests for this one learn that it is not there.
+    fn give_up(&mut self, component: &Component, routes: &[&Pattern], error: &Failure) {
+        let (name, reason) = (component.id.clone(), error.to_string());
+        tracing::error!(
+            component = name,
+            reason,
+            "a component is not served, the others are"
+        );
+        let routes = routes.iter().filter(|route| check_route(route).is_ok());
+        let routes = routes.map(|route| ((*route).clone(), Target::Broken));
+        self.routes.extend(routes);
+        self.broken.push(Broken { name, reason });
     }
 
     async fn deploy(&mut self, component: &Component, routes: &[&Pattern]) -> Result<(), Failure> {
@@ -241,12 +336,8 @@ impl<'a> Loading<'a> {
                 let model = model.await?.of_component(&component.id);
                 self.mount(model, routes)
             }
-            Kind::Http if limits.batch.is_some() => Err(
-                "batch is for models, and this is an HTTP component that the host cannot look into; \
-                 remove it"
-                    .into(),
-            ),
             Kind::Http => {
+                check_alone(&limits)?;
                 let world = self.world(component, &package)?;
                 let deployed =
                     self.deployer
@@ -278,7 +369,8 @@ impl<'a> Loading<'a> {
         check_plain(component, glance.is_behind_front)?;
         let own = limits::Bytes(limits::REQUEST_BYTES);
         let share = self.admission.share(&component.tenant);
-        let limits = component.limits.resolve(glance.image, own, share)?;
+        let defaults = Defaults::of(glance.image, Some(&glance.metadata));
+        let limits = component.limits.resolve(&defaults, own, share)?;
         let path = path.clone();
         let name = name(component, Some(&glance.metadata), routes).to_owned();
         let registered = Registered { file, path, glance };
@@ -314,13 +406,7 @@ impl<'a> Loading<'a> {
     }
 
     fn route(&mut self, route: &Pattern, target: Target) -> Result<(), Failure> {
-        if is_reserved(route.matched()) {
-            return Err(format!(
-                "[[trigger.http]] with route {:?}: the host answers there itself; choose another route",
-                route.raw()
-            )
-            .into());
-        }
+        check_route(route)?;
         self.routes.push((route.clone(), target));
         Ok(())
     }
@@ -388,6 +474,29 @@ fn open(component: &Component) -> Result<Package, Failure> {
         component: Package::read(&component.source)?,
     };
     Ok(Package::look_through(compose(socket, plugs)?)?)
+}
+
+/// Only what the host calls itself can be called for several requests at once.
+fn check_alone(limits: &Limits) -> Result<(), Failure> {
+    match limits.batch {
+        None => Ok(()),
+        Some(_) => Err(
+            "batch is for models, and this is an HTTP component that the host cannot look into; \
+             remove it"
+                .into(),
+        ),
+    }
+}
+
+fn check_route(route: &Pattern) -> Result<(), Failure> {
+    match is_reserved(route.matched()) {
+        false => Ok(()),
+        true => Err(format!(
+            "[[trigger.http]] with route {:?}: the host answers there itself; choose another route",
+            route.raw()
+        )
+        .into()),
+    }
 }
 
 fn tenant(component: &Component) -> Tenant {

@@ -4,31 +4,54 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{env, fs, io};
 
-use super::Up;
+use clap::Args;
+
 use crate::cli::Failure;
 use crate::config::{self, Application, Provider, Settings};
 
-impl Up {
+/// What the command line adds to a manifest.
+#[derive(Args)]
+pub(in crate::cli) struct Values {
+    /// Which [component.<id>.profile.<name>] of the manifest to use
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// A value for a variable of the manifest; also SPIN_VARIABLE_<NAME> in the environment or in
+    /// the file .env beside the manifest
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
+    variables: Vec<(String, String)>,
+}
+
+impl Values {
     /// Reads the manifest; what is odd about it goes to the log.
-    pub(super) fn manifest(&self) -> Result<Application, Failure> {
+    pub(in crate::cli) fn read(&self, manifest: &Path) -> Result<Application, Failure> {
         let variables = Provider {
             overrides: self.variables.clone(),
-            environments: vec![environment(), dot_env(&self.from)?],
+            environments: vec![environment(), dot_env(manifest)?],
         };
         let settings = Settings {
             profile: self.profile.clone(),
             variables,
         };
-        let application = config::read(&self.from, &settings)?;
+        let application = config::read(manifest, &settings)?;
         for warning in &application.warnings {
             tracing::warn!("{warning}");
         }
         Ok(application)
     }
+
+    /// The same on another command line.
+    pub(in crate::cli) fn arguments(&self) -> Vec<String> {
+        let profile = self.profile.iter();
+        let profile = profile.flat_map(|profile| ["--profile".to_owned(), profile.clone()]);
+        let variables = self.variables.iter();
+        let variables = variables
+            .flat_map(|(name, value)| ["--variable".to_owned(), format!("{name}={value}")]);
+        profile.chain(variables).collect()
+    }
 }
 
 /// Of `NAME=VALUE`.
-pub(super) fn variable(argument: &str) -> Result<(String, String), String> {
+fn variable(argument: &str) -> Result<(String, String), String> {
     let (name, value) = argument.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

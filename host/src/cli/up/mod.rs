@@ -2,20 +2,24 @@
 
 mod announce;
 mod assets;
-mod build;
+mod attempt;
+pub(super) mod build;
 mod dependencies;
-mod deploy;
-mod manifest;
+pub(super) mod deploy;
+pub(super) mod flags;
+pub(super) mod listen;
+pub(super) mod manifest;
 mod notify;
+pub(super) mod source;
+pub(super) mod stop;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, block_on};
 use crate::harden::{self, Door, Wall};
@@ -23,32 +27,36 @@ use crate::limits::{self, Bytes};
 use crate::memory::Budget;
 use crate::model::Deployer;
 use crate::model::on_demand::Loader;
-use crate::server::Server;
 use crate::server::repository::Token;
-use deploy::Loaded;
+use crate::server::{self, Server};
+use deploy::{Alone, Loaded, Terms};
+use flags::Flags;
 use notify::Notifier;
+use source::{Kind, Source};
+use stop::Signals;
 
 #[derive(Args)]
 pub(super) struct Up {
-    /// A manifest, a packed model, an HTTP component, or an ONNX file, which is packed first
-    #[arg(short, long, value_name = "FILE", default_value = "spin.toml")]
-    from: PathBuf,
-    /// Where to listen; port 0 means any free port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    #[command(flatten)]
+    source: Source,
+    /// Where to listen: ADDRESS:PORT or NAME:PORT; PORT alone is on 127.0.0.1, :PORT on all addresses of
+    /// the machine; port 0 means any free port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", value_parser = listen::address)]
     listen: SocketAddr,
     /// One more address, for clients that expect gRPC at a port of its own; both ports speak both
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen::address)]
     grpc_listen: Option<SocketAddr>,
+    /// Serve the socket that is standard input, which `watch` listens at
+    #[arg(long, hide = true)]
+    listen_on_stdin: bool,
     /// Run the manifest's build commands first
     #[arg(long)]
     build: bool,
-    /// Which [component.<id>.profile.<name>] of the manifest to use
-    #[arg(long, value_name = "NAME")]
-    profile: Option<String>,
-    /// A value for a variable of the manifest; also SPIN_VARIABLE_<NAME> in the environment or in
-    /// the file .env beside the manifest
-    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = manifest::variable)]
-    variables: Vec<(String, String)>,
+    /// Serve all components but those that cannot be loaded; these answer 502 not_loaded
+    #[arg(long)]
+    keep_going: bool,
+    #[command(flatten)]
+    values: manifest::Values,
     /// The wall around the serving process: no file, connection or program can be opened any more
     #[arg(long, value_name = "WALL", value_enum, default_value_t = Harden::BestEffort)]
     harden: Harden,
@@ -63,6 +71,8 @@ pub(super) struct Up {
     /// model repository [default: nobody may]
     #[arg(long, value_name = "TOKEN-FILE")]
     repository_admin: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -78,12 +88,18 @@ enum Harden {
 impl Up {
     pub(super) fn execute(self, deployer: &Deployer) -> Result<ExitCode, Failure> {
         harden::allow_all_files();
-        let token = self.token()?;
+        let (file, token) = (self.source.find()?, self.token()?);
+        let signals = Signals::wanted();
         let notifier = Notifier::from_environment()?;
+        let inherited = self.listen_on_stdin.then(listen::inherited).transpose()?;
         // Loading needs what serving does not: files, processes, executable memory.
         let (Loaded { state, door }, server) = block_on(async {
-            let loaded = self.load(deployer).await?;
-            let mut server = Server::bind(self.listen, Arc::clone(&loaded.state))?;
+            let loaded = self.load(deployer, &file).await?;
+            let listener = match inherited {
+                Some(listener) => listener,
+                None => server::bind(self.listen)?,
+            };
+            let mut server = Server::new(listener, Arc::clone(&loaded.state));
             if let Some(address) = self.grpc_listen {
                 server.listen_at(address)?;
             }
@@ -104,28 +120,37 @@ impl Up {
         state.metrics.hardening(&wall);
         announce::announce(&server, &state, &wall, &door)?;
         notifier.ready();
-        runtime.block_on(serve(server, &notifier))
+        runtime.block_on(serve(server, signals, &notifier))
     }
 
-    async fn load(&self, deployer: &Deployer) -> Result<Loaded, Failure> {
-        let extension = self.extension();
-        if self.model_memory.is_some() && ["onnx", "wasm"].contains(&extension) {
+    async fn load(&self, deployer: &Deployer, file: &Path) -> Result<Loaded, Failure> {
+        let (kind, budget) = (Kind::of(file), self.budget()?);
+        if self.model_memory.is_some() && kind != Kind::Manifest {
             return Err("--model-memory is for the models of a manifest".into());
         }
-        match extension {
-            "onnx" => deploy::onnx(deployer, &self.from, self.budget()?).await,
-            "wasm" => deploy::component(deployer, &self.from, self.budget()?).await,
-            _ => {
-                let application = self.manifest()?;
+        let flags = &self.flags;
+        match kind {
+            Kind::Onnx => deploy::onnx(deployer, Alone { file, flags }, budget).await,
+            Kind::Component => deploy::component(deployer, Alone { file, flags }, budget).await,
+            Kind::Manifest => {
+                flags.refuse()?;
+                let application = self.values.read(file)?;
                 if self.build {
                     build::run_all(&application.components)?;
                 }
-                let loader = self
-                    .model_memory
-                    .map(|memory| Loader::new(deployer.clone(), Budget::new(memory)));
-                deploy::application(deployer, application, self.budget()?, loader).await
+                let loaded = deploy::application(deployer, application, self.terms(deployer)?);
+                some(loaded.await?)
             }
         }
+    }
+
+    fn terms(&self, deployer: &Deployer) -> Result<Terms, Failure> {
+        let loader = |memory| Loader::new(deployer.clone(), Budget::new(memory));
+        Ok(Terms {
+            budget: self.budget()?,
+            loader: self.model_memory.map(loader),
+            keep_going: self.keep_going,
+        })
     }
 
     fn token(&self) -> Result<Option<Token>, Failure> {
@@ -160,40 +185,43 @@ impl Up {
         Ok(wall)
     }
 
-    fn extension(&self) -> &str {
-        let extension = self.from.extension();
-        extension
-            .and_then(|extension| extension.to_str())
-            .unwrap_or_default()
-    }
-
     fn budget(&self) -> Result<Budget, Failure> {
-        let available = |error| {
-            format!(
-                "cannot tell how much memory is available: {error}; say it with --memory-budget"
-            )
-        };
-        Ok(match self.memory_budget {
-            Some(bytes) => Budget::new(bytes),
-            None => Budget::available()
-                .map_err(available)?
-                .without(self.model_memory.unwrap_or(Bytes(0))),
-        })
+        budget(self.memory_budget, self.model_memory)
     }
 }
 
-async fn serve(server: Server, notifier: &Notifier) -> Result<ExitCode, Failure> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+/// The memory of all requests: what is given, or a part of what there is without that of models.
+pub(super) fn budget(given: Option<Bytes>, models: Option<Bytes>) -> Result<Budget, Failure> {
+    let available = |error| {
+        format!("cannot tell how much memory is available: {error}; say it with --memory-budget")
+    };
+    Ok(match given {
+        Some(bytes) => Budget::new(bytes),
+        None => Budget::available()
+            .map_err(available)?
+            .without(models.unwrap_or(Bytes(0))),
+    })
+}
+
+/// What is loaded, if anything is.
+fn some(loaded: Loaded) -> Result<Loaded, Failure> {
+    let (registry, application) = (&loaded.state.registry, &loaded.state.application);
+    let is_any = registry.iter().next().is_some() || !application.functions.is_empty();
+    match is_any || registry.broken().is_empty() {
+        true => Ok(loaded),
+        false => Err("no component could be loaded; the log has the reason of each".into()),
+    }
+}
+
+async fn serve(
+    server: Server,
+    signals: Signals,
+    notifier: &Notifier,
+) -> Result<ExitCode, Failure> {
+    let signal = signals.caught()?;
     let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signal.await;
         notifier.stopping();
-        tracing::info!("draining");
     };
     match server.serve(stop).await? {
         true => Ok(ExitCode::SUCCESS),
