@@ -35,6 +35,7 @@ use crate::sandbox::wasi::outbound::{Network, Outbound, Siblings};
 use crate::server::application::{Application, StaticAnswer, Target};
 use crate::server::routes::is_reserved;
 use crate::server::state::State;
+use crate::text;
 
 /// Everything that is served, and what of the machine it needs.
 pub(in crate::cli) struct Loaded {
@@ -169,8 +170,8 @@ pub(in crate::cli) fn problems(manifest: &Manifest) -> BTreeMap<String, Vec<Stri
         let graphs = component.graphs.paths.values();
         let graphs = graphs.map(|path| Ok(Package::file(path).map(|_| ())?));
         let files = component.find_files().map(|_| ()).map_err(Into::into);
-        let found = taken.chain(graphs).chain([siblings, files]);
-        let found = found.chain(check_source(component, &routes));
+        let source = check_source(component);
+        let found = taken.chain(graphs).chain([siblings, files, source]);
         let found = found.filter_map(|check| Some(check.err()?.to_string()));
         (component.id.clone(), found.collect())
     });

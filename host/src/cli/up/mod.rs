@@ -213,11 +213,7 @@ fn some(loaded: Loaded) -> Result<Loaded, Failure> {
     }
 }
 
-async fn serve(
-    server: Server,
-    signals: Signals,
-    notifier: &Notifier,
-) -> Result<ExitCode, Failure> {
+async fn serve(server: Server, signals: Signals, notifier: &Notifier) -> Result<ExitCode, Failure> {
     let signal = signals.caught()?;
     let stop = async {
         signal.await;
