@@ -51,6 +51,7 @@ mod on_demand;
 mod outbound;
 mod pace;
 mod pack;
+mod pages;
 mod quantized;
 mod refusals;
 mod repository;

@@ -1,0 +1,133 @@
+//! The pages are true: their console blocks run against the server that they start, and print what
+//! they show. Needs Python, as `clients.rs`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::command::shared_cache;
+use crate::harness::files::{names_in, workspace};
+use crate::harness::project::Project;
+use crate::harness::python;
+
+/// Blocks that no machine of ours can run; the comment above each gives the reason.
+const NOT_RUN: usize = 0;
+
+/// The languages of blocks. A block of another, or of none, may hold what nobody runs.
+const LANGUAGES: [&str; 9] = [
+    "console", "sh", "text", "toml", "yaml", "json", "rust", "python", "mermaid",
+];
+
+/// A run of one page.
+struct Page {
+    name: &'static str,
+    environment: Vec<(&'static str, PathBuf)>,
+}
+
+impl Page {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            environment: Vec::new(),
+        }
+    }
+
+    /// With a variable for `pages/run.py`.
+    fn with(mut self, variable: &'static str, path: PathBuf) -> Self {
+        self.environment.push((variable, path));
+        self
+    }
+
+    /// Runs it, with the packages that these requirements (a file below `tests`) name.
+    #[track_caller]
+    fn is_true(self, environment: &str, requirements: &str) {
+        let python = python::with(environment, requirements);
+        let output = Command::new(&python)
+            .arg(workspace().join("tests/pages/run.py"))
+            .arg(workspace().join(self.name))
+            .args(["--glovebox", env!("CARGO_BIN_EXE_glovebox")])
+            .arg("--programs")
+            .arg(python.parent().unwrap())
+            .env("GLOVEBOX_CACHE_DIR", shared_cache())
+            .envs(self.environment)
+            .output()
+            .expect("python runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let log = String::from_utf8_lossy(&output.stderr);
+        println!("{said}");
+        assert!(output.status.success(), "{said}\n{log}");
+    }
+}
+
+#[track_caller]
+fn is_true(page: &'static str) {
+    Page::new(page).is_true("clients", "clients/requirements.txt");
+}
+
+#[test]
+fn the_readme_is_true() {
+    is_true("README.md");
+}
+
+#[test]
+fn the_page_on_tables_is_true() {
+    is_true("docs/tables.md");
+}
+
+/// `cargo build` of the page is that of the harness: it finds the engine compiled.
+#[test]
+fn the_page_on_guests_is_true() {
+    let guest = Project::new("wine-lines").build();
+    Page::new("docs/guests.md")
+        .with("PAGES_GUEST", guest)
+        .is_true("guest", "../examples/python-guest/requirements.txt");
+}
+
+/// All pages for users.
+fn pages() -> Vec<PathBuf> {
+    fn collect(dir: &Path, pages: &mut Vec<PathBuf>) {
+        for name in names_in(dir) {
+            let path = dir.join(&name);
+            if path.is_dir() {
+                collect(&path, pages);
+            } else if name.ends_with(".md") {
+                pages.push(path);
+            }
+        }
+    }
+    let mut pages = vec![workspace().join("README.md")];
+    for folder in ["docs", "models"] {
+        collect(&workspace().join(folder), &mut pages);
+    }
+    pages
+}
+
+#[test]
+fn every_page_with_commands_is_run() {
+    let tests = fs::read_to_string(workspace().join("tests/pages.rs")).unwrap();
+    let mut not_run = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let name = page.strip_prefix(workspace()).unwrap().display();
+        not_run.extend(
+            text.match_indices("<!-- not run: ")
+                .map(|(at, _)| format!("{name}: {}", text[at..].lines().next().unwrap())),
+        );
+        let mut is_open = false;
+        for fence in text.lines().filter_map(|line| line.strip_prefix("```")) {
+            let language = fence.trim();
+            assert!(
+                is_open || LANGUAGES.contains(&language),
+                "{name}: a block in {language:?}"
+            );
+            is_open = !is_open;
+        }
+        let is_tested = tests.contains(&format!("(\"{name}\")"));
+        assert!(
+            is_tested || !text.contains("```console"),
+            "{name} is not run"
+        );
+    }
+    println!("{}", not_run.join("\n"));
+    assert_eq!(not_run.len(), NOT_RUN, "{}", not_run.join("\n"));
+}
