@@ -2,11 +2,11 @@
 //! they show. Needs Python, as `clients.rs`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::harness::command::shared_cache;
-use crate::harness::files::{names_in, workspace};
+use crate::harness::files::{pages, workspace};
 use crate::harness::project::Project;
 use crate::harness::python;
 
@@ -71,7 +71,7 @@ fn the_readme_is_true() {
 
 #[test]
 fn the_page_on_tables_is_true() {
-    is_true("docs/tables.md");
+    is_true("docs/how-to/tables.md");
 }
 
 /// `cargo build` of the page is that of the harness: it finds the engine compiled.
@@ -81,25 +81,6 @@ fn the_page_on_guests_is_true() {
     Page::new("docs/guests.md")
         .with("PAGES_GUEST", guest)
         .is_true("guest", "../examples/python-guest/requirements.txt");
-}
-
-/// All pages for users.
-fn pages() -> Vec<PathBuf> {
-    fn collect(dir: &Path, pages: &mut Vec<PathBuf>) {
-        for name in names_in(dir) {
-            let path = dir.join(&name);
-            if path.is_dir() {
-                collect(&path, pages);
-            } else if name.ends_with(".md") {
-                pages.push(path);
-            }
-        }
-    }
-    let mut pages = vec![workspace().join("README.md")];
-    for folder in ["docs", "models"] {
-        collect(&workspace().join(folder), &mut pages);
-    }
-    pages
 }
 
 #[test]
@@ -130,4 +111,47 @@ fn every_page_with_commands_is_run() {
     }
     println!("{}", not_run.join("\n"));
     assert_eq!(not_run.len(), NOT_RUN, "{}", not_run.join("\n"));
+}
+
+/// The anchor that a heading gets.
+fn anchor(heading: &str) -> String {
+    let letters = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = letters.chars().filter_map(|letter| match letter {
+        ' ' => Some('-'),
+        '-' | '_' => Some(letter),
+        _ => letter.is_alphanumeric().then_some(letter),
+    });
+    kept.collect()
+}
+
+#[test]
+fn links_lead_to_files_and_headings_that_exist() {
+    let others = [
+        "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md",
+        "benches/README.md", "fuzz/README.md",
+    ];
+    let others = others.map(|page| workspace().join(page));
+    let mut wrong = Vec::new();
+    for page in pages().into_iter().chain(others) {
+        let text = fs::read_to_string(&page).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains(':') && !link.contains(' ')) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => page.with_file_name(file),
+            };
+            let is_there = match fs::read_to_string(&target) {
+                Ok(text) => {
+                    let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                    heading.is_empty() || headings.any(|line| anchor(line) == heading)
+                }
+                Err(_) => target.exists() && heading.is_empty(),
+            };
+            if !is_there {
+                wrong.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::{Map, Value};
 
 use crate::harness::command::Glovebox;
-use crate::harness::files::{model_dir, names_in, temporary, workspace};
+use crate::harness::files::{model_dir, names_in, pages, temporary, workspace};
 use crate::harness::onnx;
 use crate::harness::python;
 
@@ -258,10 +258,7 @@ fn files_and_pages_of_this_repository_and_drafts_are_valid() {
     let of_tables = names_in(&tables);
     let of_tables = of_tables.iter().filter(|name| name.ends_with(".toml"));
     files.extend(of_tables.map(|name| tables.join(name)));
-    let pages = names_in(&root.join("docs"));
-    let pages = pages.iter().filter(|page| page.ends_with(".md"));
-    files.extend(pages.map(|page| root.join("docs").join(page)));
-    files.push(root.join("README.md"));
+    files.extend(pages());
     let wrong = dir.path().join("wrong.toml");
     fs::write(&wrong, "[input]\nkind = \"image\"\nwidht = 8\n").unwrap();
     files.push(wrong);

@@ -76,6 +76,23 @@ pub(crate) fn names_in(dir: &Path) -> Vec<String> {
     names
 }
 
+/// The pages for users: README.md, and those of `docs` and of the models.
+pub(crate) fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![workspace().join("README.md")];
+    let mut folders = ["docs", "models"].map(|folder| workspace().join(folder)).to_vec();
+    while let Some(folder) = folders.pop() {
+        for name in names_in(&folder) {
+            let path = folder.join(&name);
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
 /// A copy of a bundled model's folder.
 pub(crate) fn copy_model(model: &str, to: &Path) {
     copy_dir(&model_dir(model), to);
