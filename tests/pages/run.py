@@ -220,7 +220,7 @@ class Shell:
     def script(self, text, before=""):
         """A command where the last one has left off."""
         save = f'code=$?; {{ export -p; echo "cd $(printf %q "$PWD")"; }} > {shlex.quote(str(self.state))}; exit $code'
-        return f". {shlex.quote(str(self.state))}\n{before}{self.here(text)}\n" + ("" if before else save)
+        return f". {shlex.quote(str(self.state))}\n{before}{text}\n" + ("" if before else save)
 
     def save(self, name, lines):
         """Makes a file of the page, where its last command was."""
@@ -236,7 +236,7 @@ class Shell:
         if re.match(r"glovebox up\b", text):
             return self.serve(text)
         ended = subprocess.run(
-            ["bash", "-c", self.script(text)],
+            ["bash", "-c", self.script(self.here(text))],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
