@@ -207,14 +207,22 @@ fn anchor(heading: &str) -> String {
 #[test]
 fn links_lead_to_files_and_headings_that_exist() {
     let others = [
-        "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md",
-        "benches/README.md", "fuzz/README.md",
+        "ARCHITECTURE.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "tests/README.md",
+        "benches/README.md",
+        "fuzz/README.md",
     ];
     let others = others.map(|page| workspace().join(page));
     let mut wrong = Vec::new();
     for page in pages().into_iter().chain(others) {
         let text = fs::read_to_string(&page).unwrap();
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.contains(':') && !link.contains(' ')) {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
             let target = match file {

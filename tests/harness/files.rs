@@ -79,7 +79,9 @@ pub(crate) fn names_in(dir: &Path) -> Vec<String> {
 /// The pages for users: README.md, and those of `docs` and of the models.
 pub(crate) fn pages() -> Vec<PathBuf> {
     let mut pages = vec![workspace().join("README.md")];
-    let mut folders = ["docs", "models"].map(|folder| workspace().join(folder)).to_vec();
+    let mut folders = ["docs", "models"]
+        .map(|folder| workspace().join(folder))
+        .to_vec();
     while let Some(folder) = folders.pop() {
         for name in names_in(&folder) {
             let path = folder.join(&name);

@@ -340,6 +340,8 @@ def main():
     parser.add_argument("--write", action="store_true", help="write what is printed into the page")
     options = parser.parse_args()
     page = options.page.resolve()
+    # So that servers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder:
         shell = Shell(Path(folder), options.glovebox, [path.resolve() for path in options.programs])
         try:
