@@ -53,6 +53,7 @@ mod pace;
 mod pack;
 mod pages;
 mod quantized;
+mod reference;
 mod refusals;
 mod repository;
 mod runtimes;
