@@ -200,7 +200,12 @@ class Shell:
             (tools / "cargo").chmod(0o755)
         (folder / ".curlrc").write_text("silent\nshow-error\n")
         path = [str(tools), *map(str, programs), os.environ["PATH"]]
-        self.environment = os.environ | {"PATH": ":".join(path), "CURL_HOME": str(folder), "RUST_LOG": "error"}
+        self.environment = os.environ | {
+            "PATH": ":".join(path),
+            "CURL_HOME": str(folder),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "RUST_LOG": "error",
+        }
         self.state.write_text(f"cd {shlex.quote(str(self.repository))}\n")
 
     def here(self, text):
