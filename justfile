@@ -11,11 +11,11 @@ check:
 # format and lints of the host only
 lint:
     cargo fmt --all --check
-    cargo clippy --release --locked --all-targets --package glovebox -- -D warnings
+    cargo clippy --release --locked --all-targets --package glovebox --features native -- -D warnings
 
 # all tests, or those of one topic: `just topic memory::`
 topic topic="":
-    cargo test --release --locked --package glovebox --test scenarios {{ topic }}
+    cargo test --release --locked --package glovebox --features native --test scenarios {{ topic }}
 
 # kernels and the pipeline, natively
 kernels:

@@ -284,8 +284,8 @@ fn a_model_answers_where_its_manifest_mounts_it() {
             .error(404, "unknown_model");
         client.get("/mine/elsewhere").error(404, "unknown_path");
         client
-            .get("/mine/v2/repository/index")
-            .error(405, "method_not_allowed");
+            .post("/mine/v2/repository/index", "application/json", b"{}")
+            .error(404, "unknown_path");
         // Where it is mounted changes nothing of where the protocol has it.
         assert_eq!(client.get("/v2/models/digits").ok()["name"], "digits");
     }

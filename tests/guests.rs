@@ -275,6 +275,7 @@ fn claiming(bytes: u32) -> Vec<u8> {
     let (surveyed, placed) = (places[0], places[1]);
     let fields = format!(
         r#"{reports}
+  (func (export "pack_contract_1"))
   (func (export "pack_reserve") (param i32))
   (func (export "pack_stage") (param i32) (result i32)
     (global.get $next)

@@ -181,17 +181,17 @@ fn a_file_that_is_broken_behind_its_beginning_fails_alone() {
     let dir = temporary();
     let broken = dir.path().join("broken.wasm");
     let mut bytes = fs::read(wine()).unwrap();
-    // In the runtime's code, which must be the host's own to the last byte.
+    // In the runtime's code, which the host knows to the last byte.
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&broken, bytes).unwrap();
-    let served = Manifest::new(&manifest(&[("broken", &broken, ""), ("whole", wine(), "")]));
+    let served = Manifest::new(&manifest(&[("a-whole", wine(), ""), ("broken", &broken, "")]));
     let host = serve_manifest(&served, &room_for(2));
     let client = host.client();
     for _ in 0..2 {
         let text = client.infer("broken", &request(1)).error(502, "not_loaded");
         assert_eq!(text, "the model cannot be loaded");
-        asks(&client, "whole");
+        asks(&client, "a-whole");
     }
     let log = log(host);
     assert_eq!(count(&log, "cannot load a model", "broken"), 1, "{log}");
