@@ -205,6 +205,20 @@ fn a_model_without_a_version_is_version_one_everywhere() {
 }
 
 #[test]
+fn a_file_that_was_packed_without_a_version_is_version_one_too() {
+    let (_dir, file) = packed("wine", "", false);
+    let mut bytes = fs::read(&file).unwrap();
+    let version = b"\"version\":\"1\",";
+    let mut places = bytes.windows(version.len());
+    let at = places.position(|bytes| bytes == version).unwrap();
+    bytes[at..at + version.len()].fill(b' ');
+    fs::write(&file, bytes).unwrap();
+    let about = Glovebox::new("inspect").arg(&file).run().success();
+    assert!(about.starts_with("model        wine 1\n"), "{about}");
+    asked(&up(&file).client(), "wine", "wine", "1");
+}
+
+#[test]
 fn a_name_that_no_path_can_have_is_refused_with_its_line() {
     for name in ["a b", "a/b", "", ".", "..", "é", &"x".repeat(65)] {
         let dir = temporary();
