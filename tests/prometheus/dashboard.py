@@ -105,10 +105,9 @@ def load(address, seen):
 def query(prometheus, text):
     path = "/api/v1/query?" + urllib.parse.urlencode({"query": text})
     status, answer = ask(prometheus, path)
-    answer = json.loads(answer)
     if status != 200:
         sys.exit(f"FAIL {text}: {answer}")
-    return answer["data"]["result"]
+    return json.loads(answer)["data"]["result"]
 
 
 def queries():
@@ -140,6 +139,11 @@ def counted(prometheus):
 def check(glovebox, prometheus):
     """Loads the host until all queries have numbers, and then until all is counted."""
     seen, deadline = Counter(), time.monotonic() + LONGEST
+    # It listens before it answers.
+    while ask(prometheus, "/-/ready")[0] != 200:
+        if time.monotonic() > deadline:
+            sys.exit("FAIL prometheus does not get ready")
+        time.sleep(0.1)
     while left := list(missing(prometheus)):
         if time.monotonic() > deadline:
             sys.exit("\n".join(f"FAIL {query}" for query in left))
