@@ -120,16 +120,12 @@ fn the_version_names_the_runtime_and_its_compiler() {
     };
     assert_eq!(version, concat!("glovebox ", env!("CARGO_PKG_VERSION")));
     assert!(compiler.starts_with("built by rustc 1."), "{compiler}");
-    let packed: Value = Glovebox::new("inspect")
-        .arg(digits())
-        .arg("--json")
-        .run()
-        .json();
     let digest = runtime.strip_prefix("runtime sha256:").unwrap();
-    assert!(
-        packed.to_string().contains(digest),
-        "{digest} is not in {packed}"
-    );
+    let packed = fs::read(digits()).unwrap();
+    let is_in_metadata = packed
+        .windows(digest.len())
+        .any(|part| part == digest.as_bytes());
+    assert!(is_in_metadata, "{digest}");
 }
 
 /// A program that does not lie in the checkout that it was built from: one that came in a package.
