@@ -430,7 +430,7 @@ fn no_dependency_is_there_twice_without_a_reason() {
     let skipped = deny["bans"]["skip"].as_array().unwrap().iter();
     let mut excused: Vec<_> = skipped
         .map(|skip| {
-            assert!(skip.get("reason").is_some(), "{skip}");
+            assert!(skip.get("reason").is_some(), "{skip:?}");
             skip["crate"].as_str().unwrap()
         })
         .collect();
@@ -473,6 +473,6 @@ fn nothing_is_published_by_a_name_that_is_not_ours() {
             .join(member.as_str().unwrap())
             .join("Cargo.toml");
         let text = fs::read_to_string(file).unwrap();
-        assert!(text.contains("publish.workspace = true"), "{member}");
+        assert!(text.contains("publish.workspace = true"), "{member:?}");
     }
 }
