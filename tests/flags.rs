@@ -7,6 +7,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::harness::command::Glovebox;
+use crate::harness::damage::reworded;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary, wine};
 use crate::harness::host::Host;
 use crate::harness::onnx::{Graph, Node};
@@ -145,16 +146,10 @@ fn what_a_file_says_of_its_memory_makes_a_default_smaller_and_never_larger() {
     let dir = temporary();
     let file = dir.path().join("wine.wasm");
     let bytes = fs::read(wine()).unwrap();
-    let text = String::from_utf8_lossy(&bytes[..4096]).into_owned();
-    let start = text.find("\"memory\":{").unwrap();
-    let length = text[start..].find('}').unwrap() + 1;
-    let mut changed = bytes.clone();
     let most = 4_000_000_000_u64;
     for (peak, request) in [(most, 0), (0, most), (0, 0)] {
-        let mut claim = format!("\"memory\":{{\"peak_bytes\":{peak},\"request_bytes\":{request}}}");
-        claim += &" ".repeat(length - claim.len());
-        changed[start..start + length].copy_from_slice(claim.as_bytes());
-        fs::write(&file, &changed).unwrap();
+        let claim = format!("\"memory\":{{\"peak_bytes\":{peak},\"request_bytes\":{request}}}");
+        fs::write(&file, reworded(&bytes, "\"memory\":{", "}", &claim)).unwrap();
         let limits = on_a_large_machine(&file);
         let memory = limits
             .strip_prefix("memory ")

@@ -280,8 +280,8 @@ pub const QUIET_TIME: Duration = Duration::from_millis(100);
 pub const UNREST_TIME: Duration = Duration::from_secs(2);
 /// Models that `up` shows a command for; more would hide the rest of what it says.
 pub const SHOWN_COMMANDS: usize = 5;
-/// Elements of a tensor in such a command: a line or two of a terminal.
-pub const SHOWN_ELEMENTS: u64 = 32;
+/// Elements of a tensor in such a command: some lines of a terminal.
+pub const SHOWN_ELEMENTS: u64 = 64;
 
 /// Room in the memory of a model whose inputs have fixed sizes, beside what its request took and half as
 /// much again: the input and the output as they come and go, and what the allocator cannot use.

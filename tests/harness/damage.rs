@@ -1,4 +1,4 @@
-//! Messages with random damage, the same each time.
+//! Messages with random damage, the same each time; and files with other words.
 
 /// A small generator with a fixed seed, so that a failure comes back.
 pub(crate) struct Random(u64);
@@ -37,4 +37,21 @@ pub(crate) fn damaged(message: &[u8], random: &mut Random) -> Vec<u8> {
         }
     }
     message
+}
+
+/// A packed file whose metadata says something else from `start` to `end`, in no more letters.
+pub(crate) fn reworded(file: &[u8], start: &str, end: &str, words: &str) -> Vec<u8> {
+    let find = |from: usize, text: &str| {
+        let mut windows = file[from..].windows(text.len());
+        from + windows
+            .position(|bytes| bytes == text.as_bytes())
+            .expect("it is there")
+    };
+    let from = find(0, start);
+    let to = find(from, end) + end.len();
+    assert!(words.len() <= to - from, "{words} in {} letters", to - from);
+    let blanks = " ".repeat(to - from - words.len());
+    let words = words.bytes().chain(blanks.bytes());
+    let words = words.collect::<Vec<_>>();
+    [&file[..from], &words, &file[to..]].concat()
 }

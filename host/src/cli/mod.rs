@@ -46,13 +46,18 @@ const VERSION: &str = concat!(
 
 /// Serverless machine-learning inference in a WebAssembly sandbox.
 #[derive(Parser)]
-#[command(version, long_version = VERSION, propagate_version = true)]
+#[command(version, long_version = VERSION, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
     common: Common,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 when all went well, also when a server was told to stop and has answered all that it had \
+begun; 1 after an error, which is one line on standard error, and when `check` finds something wrong; \
+2 for wrong usage.";
 
 #[derive(Args)]
 struct Common {

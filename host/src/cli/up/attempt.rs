@@ -3,7 +3,7 @@
 //! Names and examples come from files that anybody can write: what is not plain text is not shown, and
 //! the rest is quoted, so that a shell takes it for what it is.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use glovebox_protocol::{InferRequest, Signature, TensorSpec, element_count};
 
@@ -33,14 +33,12 @@ struct Subject<'a> {
     example: Option<&'a Example>,
 }
 
-/// Where people on this machine find the host.
+/// Where people on this machine find the host: an address that stands for all cannot be asked.
 pub(super) fn base(address: SocketAddr) -> String {
-    let local: IpAddr = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(local, address.port()))
+    match address.ip().is_unspecified() {
+        true => format!("http://localhost:{}", address.port()),
+        false => format!("http://{address}"),
+    }
 }
 
 impl Commands {
