@@ -310,11 +310,6 @@ impl<'a> Loading<'a> {
     /// Serves the others; requests for this one learn that it is not there.
     fn give_up(&mut self, component: &Component, routes: &[&Pattern], error: &Failure) {
         let (name, reason) = (component.id.clone(), error.to_string());
-        tracing::error!(
-            component = name,
-            reason,
-            "a component is not served, the others are"
-        );
         let routes = routes.iter().filter(|route| check_route(route).is_ok());
         let routes = routes.map(|route| ((*route).clone(), Target::Broken));
         self.routes.extend(routes);

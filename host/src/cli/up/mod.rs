@@ -27,6 +27,7 @@ use crate::limits::{self, Bytes};
 use crate::memory::Budget;
 use crate::model::Deployer;
 use crate::model::on_demand::Loader;
+use crate::model::registry::Broken;
 use crate::server::repository::Token;
 use crate::server::{self, Server};
 use deploy::{Alone, Loaded, Terms};
@@ -203,9 +204,12 @@ pub(super) fn budget(given: Option<Bytes>, models: Option<Bytes>) -> Result<Budg
     })
 }
 
-/// What is loaded, if anything is.
+/// What is loaded, if anything is; the log has the rest.
 fn some(loaded: Loaded) -> Result<Loaded, Failure> {
     let (registry, application) = (&loaded.state.registry, &loaded.state.application);
+    for Broken { name, reason } in registry.broken() {
+        tracing::error!(component = name, reason, "a component is not served");
+    }
     let is_any = registry.iter().next().is_some() || !application.functions.is_empty();
     match is_any || registry.broken().is_empty() {
         true => Ok(loaded),
