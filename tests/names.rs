@@ -13,9 +13,10 @@ use tempfile::TempDir;
 
 use crate::harness::client::Client;
 use crate::harness::command::Glovebox;
-use crate::harness::files::{model_dir, temporary};
+use crate::harness::files::{Manifest, model_dir, temporary};
 use crate::harness::grpc::Grpc;
 use crate::harness::host::Host;
+use crate::harness::probe::HEAD;
 
 /// Names of models in the repositories of Triton and KServe.
 const NAMES: [&str; 4] = [
@@ -230,4 +231,73 @@ fn a_name_that_no_path_can_have_is_refused_with_its_line() {
         assert!(line.contains("model.toml:2: name: "), "{line}");
         assert!(line.contains("letters, digits"), "{line}");
     }
+}
+
+/// A manifest with one model per component, routed as `route` says for its name.
+fn application(models: &[(&str, &Path)], route: impl Fn(&str) -> String) -> Manifest {
+    let component = |(id, file): &(&str, &Path)| {
+        let route = route(id);
+        format!(
+            "[[trigger.http]]\nroute = {route}\ncomponent = \"{id}\"\n[component.{id}]\nsource = {file:?}\n"
+        )
+    };
+    let text: String = models.iter().map(component).collect();
+    Manifest::new(&format!("{HEAD}{text}"))
+}
+
+#[test]
+fn a_model_answers_to_the_name_in_its_metadata_whatever_its_component_is_called() {
+    for http in [false, true] {
+        let (_dir, file) = packed("densenet_onnx", "", http);
+        let routes = [
+            "\"/v2/models/densenet_onnx/...\"",
+            "{ private = true }",
+            "\"/dense/...\"",
+        ];
+        for route in routes {
+            let models = [("densenet-onnx", file.as_path())];
+            let host = application(&models, |_| route.to_owned()).up().serve();
+            asked(&host.client(), "densenet_onnx", "densenet_onnx", "1");
+            let models = host.client().get("/v2/models").ok();
+            assert_eq!(models["models"], json!(["densenet_onnx"]));
+        }
+    }
+}
+
+#[test]
+fn a_route_of_the_protocol_gives_a_model_the_id_of_its_component() {
+    let (_dir, file) = packed("densenet_onnx", "", false);
+    let models = [("first", file.as_path()), ("second", file.as_path())];
+    let host = application(&models, |id| format!("\"/v2/models/{id}/...\""))
+        .up()
+        .serve();
+    let client = host.client();
+    for name in ["first", "second"] {
+        asked(&client, name, name, "1");
+    }
+    // Two have that name in their metadata: neither is it.
+    client
+        .get("/v2/models/densenet_onnx")
+        .error(404, "unknown_model");
+    let one = application(&models[..1], |id| format!("\"/v2/models/{id}/...\""))
+        .up()
+        .serve();
+    let about = one.client().get("/v2/models/densenet_onnx").ok();
+    assert_eq!(about["name"], "first");
+}
+
+#[test]
+fn two_models_of_one_name_are_told_apart_before_they_are_served() {
+    let (_dir, file) = packed("densenet_onnx", "", false);
+    let models = [("first", file.as_path()), ("second", file.as_path())];
+    let line = application(&models, |id| format!("\"/{id}/...\""))
+        .up()
+        .run()
+        .refusal();
+    assert!(line.contains("component \"second\""), "{line}");
+    assert!(
+        line.contains("\"densenet_onnx\"") && line.contains("\"first\""),
+        "{line}"
+    );
+    assert!(line.contains("/v2/models/second/..."), "{line}");
 }

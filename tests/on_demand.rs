@@ -185,7 +185,10 @@ fn a_file_that_is_broken_behind_its_beginning_fails_alone() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&broken, bytes).unwrap();
-    let served = Manifest::new(&manifest(&[("a-whole", wine(), ""), ("broken", &broken, "")]));
+    let served = Manifest::new(&manifest(&[
+        ("a-whole", wine(), ""),
+        ("broken", &broken, ""),
+    ]));
     let host = serve_manifest(&served, &room_for(2));
     let client = host.client();
     for _ in 0..2 {
