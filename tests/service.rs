@@ -132,8 +132,8 @@ fn a_project_made_elsewhere_brings_the_sources_of_its_sdk() {
     let program = dir.path().join("glovebox");
     fs::copy(env!("CARGO_BIN_EXE_glovebox"), &program).unwrap();
     let project = dir.path().join("lines");
-    let made = Command::new(&program).arg("new").arg(&project).status();
-    assert!(made.unwrap().success());
+    let made = Command::new(&program).arg("new").arg(&project).output();
+    assert!(made.unwrap().status.success());
     let lock = fs::read_to_string(project.join("Cargo.lock")).unwrap();
     let output = Command::new(env!("CARGO"))
         .current_dir(&project)
