@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, temporary};
 use crate::harness::host::Host;
+use crate::harness::packing::behind_front;
 
 fn host() -> Host {
     Manifest::new(&manifest(&[("digits", digits(), "")]))
@@ -280,4 +281,8 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<bool> {
     let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
     reader.read_exact(&mut body).ok()?;
     Some(lines[0].starts_with("get "))
+}
+
+behind_front! {
+    loads_are_measured_over_both_protocols,
 }

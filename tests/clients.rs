@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::harness::files::{Manifest, digits, manifest, workspace};
+use crate::harness::packing::behind_front;
 use crate::harness::python;
 
 const TOKEN: &str = "correct-horse-battery-staple";
@@ -42,4 +43,8 @@ fn everything_that_tritonclient_has_works() {
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(output.status.success(), "{said}\n{log}");
+}
+
+behind_front! {
+    everything_that_tritonclient_has_works,
 }

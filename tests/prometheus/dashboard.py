@@ -160,9 +160,10 @@ def check(glovebox, prometheus):
 def main(binary):
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
-        for name, options in [("digits", []), ("front", ["--http"])]:
-            pack = [binary, "pack", DIGITS / "digits.onnx", "-o", folder / f"{name}.wasm", *options]
-            subprocess.run(pack, check=True)
+        digits, front = folder / "digits.wasm", folder / "front.wasm"
+        subprocess.run([binary, "pack", "--http", DIGITS / "digits.onnx", "-o", digits], check=True)
+        # The host looks through its own front, which it knows by this section.
+        front.write_bytes(digits.read_bytes().replace(b"glovebox:front", b"somebody:front"))
         (folder / "spin.toml").write_text(MANIFEST)
         up = [binary, "up", "--from", folder / "spin.toml", "--listen", "127.0.0.1:0"]
         glovebox = started(running, up, r"^serving http://(\S+)", "stdout")
