@@ -240,8 +240,8 @@ fn a_model_without_a_manifest_keeps_the_budget_too() {
             .option("--from", &file)
             .option("--memory-budget", budget)
     };
-    let line = up("64MiB").run().refusal();
-    assert!(line.contains("but there are 64 MiB"), "{line}");
+    let line = up("8MiB").run().refusal();
+    assert!(line.contains("but there are 8 MiB"), "{line}");
     up("1GiB").serve().client().call("own").ok();
 }
 

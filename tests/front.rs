@@ -269,7 +269,8 @@ fn a_manifest_puts_our_front_and_its_model_together_and_the_host_looks_through()
 fn a_model_answers_where_its_manifest_mounts_it() {
     for packed in [digits(), digits_http()] {
         let text = manifest(&[("digits", packed, "")]).replace("/v2/models/digits/", "/mine/");
-        let client = Manifest::new(&text).up().serve().client();
+        let host = Manifest::new(&text).up().serve();
+        let client = host.client();
         let picture = fs::read(model_dir("digits").join("examples/7.png")).unwrap();
         for path in ["/mine/predict", "/mine/v2/models/digits/predict"] {
             assert_eq!(client.post(path, "image/png", &picture).ok()["label"], "7");
@@ -304,7 +305,7 @@ fn our_front_with_one_byte_changed_is_a_front_of_somebody() {
     let host = at_the_path_of_the_model(&changed, "").up().serve();
     let answer = host.client().get("/v2/models/digits");
     assert_eq!(answer.header("y-content-type-options"), "nosniff");
-    assert_eq!(host.client().requests("model", "ok"), 1.0);
+    ended(&host.client(), "model", "ok", 1);
 }
 
 #[test]

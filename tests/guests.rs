@@ -219,7 +219,7 @@ fn a_guest_that_does_not_load_says_why() {
 fn what_is_no_guest_is_refused_with_what_to_do() {
     let wat = |text: &str| wat::parse_str(text).unwrap();
     let cases = [
-        (b"text".to_vec(), "it is no WebAssembly"),
+        (b"text".to_vec(), "this is a text, not a guest in wasm"),
         (
             wat("(module (import \"env\" \"now\" (func)))"),
             "it imports env.now, and a guest imports nothing",

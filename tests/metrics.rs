@@ -294,6 +294,6 @@ behind_front! {
     a_name_that_no_model_has_makes_no_series,
     cpu_time_and_memory_are_measured,
     metrics_are_in_the_form_that_prometheus_scrapes,
-    the_dashboard_asks_for_metrics_that_exist,
+    the_dashboard_asks_for_metrics_and_labels_that_exist,
     the_log_of_a_request_has_the_id_that_the_client_got,
 }

@@ -11,7 +11,7 @@ use crate::harness::project::Project;
 use crate::harness::python;
 
 /// Blocks that no machine of ours can run; the comment above each gives the reason.
-const NOT_RUN: usize = 5;
+const NOT_RUN: usize = 8;
 
 /// The languages of blocks. A block of another, or of none, may hold what nobody runs.
 const LANGUAGES: [&str; 9] = [
@@ -185,12 +185,17 @@ fn every_page_with_commands_is_run() {
         }
         let is_tested = tests.contains(&format!("(\"{name}\")"));
         assert!(
-            is_tested || !text.contains("```console"),
+            is_tested || commands(&text) == text.matches("<!-- not run: ").count(),
             "{name} is not run"
         );
     }
     println!("{}", not_run.join("\n"));
     assert_eq!(not_run.len(), NOT_RUN, "{}", not_run.join("\n"));
+}
+
+/// How many blocks of commands a page has.
+fn commands(page: &str) -> usize {
+    page.matches("```console").count()
 }
 
 /// The anchor that a heading gets.

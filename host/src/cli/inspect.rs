@@ -66,9 +66,10 @@ impl Runtime {
         let (Code::Shared(shared) | Code::SharedAndOwn(shared)) = &package.code else {
             return Ok(None);
         };
+        let parts = shared.parts()?;
         Ok(Some(Self {
-            sha256: runtime::sha256(&shared.parts()?.code),
-            embedded: shared.is_embedded(),
+            sha256: runtime::sha256(&parts.code),
+            embedded: shared.is_embedded() || *parts.code == *runtime::NATIVE_CODE,
             compiled: compiler.is_compiled(shared)?,
         }))
     }

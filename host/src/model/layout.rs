@@ -28,8 +28,8 @@ const EXPORT: u8 = 11;
 /// The sections around the components of a composition that has no code of its own.
 const WIRING: [u8; 6] = [CUSTOM, COMPONENT_INSTANCE, ALIAS, TYPE, IMPORT, EXPORT];
 
-/// An id and a length, which LEB128 writes in at most five bytes.
-const HEADER_BYTES: u64 = 6;
+/// The longest header of a section: an id and a length, which LEB128 writes in at most five bytes.
+type Header = [u8; 6];
 
 /// Bytes that are read piece by piece.
 pub(super) trait ReadAt {
@@ -196,7 +196,8 @@ fn sections(
     }
     let (mut at, mut sections) = (component.start + preamble, Vec::new());
     while at < component.end {
-        let header = read(source, &(at..component.end.min(at + HEADER_BYTES)))?;
+        let most = at + size_of::<Header>() as u64;
+        let header = read(source, &(at..component.end.min(most)))?;
         let section = section(&header, at).filter(|section| section.content.end <= component.end);
         let Some(section) = section.filter(|_| sections.len() < limits::LAYOUT_SECTIONS) else {
             return Ok(None);

@@ -381,6 +381,7 @@ impl<'a> Loading<'a> {
         let own_path = format!("/v2/models/{}/...", model.name);
         let model = self.model(model)?;
         for route in routes.iter().filter(|route| route.raw() != own_path) {
+            check_mount(route)?;
             self.route(route, Target::Model(Arc::clone(&model)))?;
         }
         Ok(())
@@ -481,6 +482,19 @@ fn check_alone(limits: &Limits) -> Result<(), Failure> {
              remove it"
                 .into(),
         ),
+    }
+}
+
+/// A model answers at paths below its route, or at the one for media.
+fn check_mount(route: &Pattern) -> Result<(), Failure> {
+    let raw = route.raw();
+    match raw.ends_with("/...") || raw.ends_with("/predict") {
+        true => Ok(()),
+        false => Err(format!(
+            "route {raw:?}: a model answers at paths below its route, write route = \"{}/...\"",
+            raw.trim_end_matches('/')
+        )
+        .into()),
     }
 }
 
