@@ -109,7 +109,7 @@ impl LimitSettings {
         let first = |count| all().find(|limits| fitting(limits, share) >= count);
         let least = || {
             all()
-                .last()
+                .next_back()
                 .unwrap_or_else(|| self.over(defaults.limits(1), own))
         };
         first(wanted).or_else(|| first(1)).unwrap_or_else(least)
