@@ -41,6 +41,7 @@ fn an_unknown_model_is_not_found() {
 fn an_unknown_path_is_not_found() {
     let host = up(wine());
     for path in [
+        "/index.html",
         "/v1",
         "/v2/models/wine/train",
         "/v2/models/wine/",
