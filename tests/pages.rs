@@ -40,7 +40,7 @@ impl Page {
 
     /// Runs it, with the packages that these requirements (a file below `tests`) name.
     #[track_caller]
-    fn is_true(self, environment: &str, requirements: &str) {
+    fn holds(self, environment: &str, requirements: &str) {
         let python = python::with(environment, requirements);
         let output = Command::new(&python)
             .arg(workspace().join("tests/pages/run.py"))
@@ -61,7 +61,7 @@ impl Page {
 
 #[track_caller]
 fn is_true(page: &'static str) {
-    Page::new(page).is_true("pages", "pages/requirements.txt");
+    Page::new(page).holds("pages", "pages/requirements.txt");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn the_page_on_guests_is_true() {
     let guest = Project::new("wine-lines").build();
     Page::new("docs/guests.md")
         .with("PAGES_GUEST", guest)
-        .is_true("guest", "../examples/python-guest/requirements.txt");
+        .holds("guest", "../examples/python-guest/requirements.txt");
 }
 
 #[test]

@@ -28,7 +28,6 @@ use glovebox::limits::Limits;
 use glovebox::model::package::Package;
 use glovebox::model::{Deployer, Model};
 use glovebox::sandbox::call::Call;
-use glovebox::sandbox::engine::Metering;
 
 use common::{exchange, invoke, onnx, pack};
 

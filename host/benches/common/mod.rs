@@ -36,9 +36,9 @@ use glovebox::sandbox::Sandbox;
 use glovebox::sandbox::call::{Answer, Call};
 use glovebox::sandbox::compute::Tenant;
 use glovebox::sandbox::invoke::Finished;
-use glovebox::server::Server;
 use glovebox::server::application::Application;
 use glovebox::server::state::State;
+use glovebox::server::{self, Server};
 use glovebox::worker::Worker;
 
 /// A host's sandbox and a compiler whose cache is in `dir`.
@@ -64,9 +64,11 @@ pub fn server<'a>(
     tenants: impl IntoIterator<Item = &'a str>,
 ) -> Server {
     let admission = Admission::new(Budget::available().unwrap(), tenants);
+    let models = models.into_iter().map(Arc::new);
     let (registry, sandbox) = (Registry::new(models), Arc::clone(&deployer.sandbox));
     let state = State::new(registry, Application::default(), admission, sandbox);
-    Server::bind(([127, 0, 0, 1], 0).into(), Arc::new(state)).unwrap()
+    let listener = server::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    Server::new(listener, Arc::new(state))
 }
 
 /// The bundled model of trees.
