@@ -114,24 +114,22 @@ impl Layout {
 
     /// The places in the component by itself.
     pub(super) fn moved_to_start(self) -> Self {
-        let moved = |range: Range<u64>| range.start - self.start..range.end - self.start;
-        Self {
-            start: 0,
-            image: moved(self.image),
-            code: moved(self.code),
-            tail: moved(self.tail),
-            ..self
-        }
+        let start = self.start;
+        self.moved(|at| at - start)
     }
 
     /// The places in a file where the component begins at `offset`.
-    pub(super) fn moved(self, offset: u64) -> Self {
-        let moved = |range: Range<u64>| range.start + offset..range.end + offset;
+    pub(super) fn moved_by(self, offset: u64) -> Self {
+        self.moved(|at| at + offset)
+    }
+
+    fn moved(self, to: impl Fn(u64) -> u64) -> Self {
+        let range = |range: Range<u64>| to(range.start)..to(range.end);
         Self {
-            start: self.start + offset,
-            image: moved(self.image),
-            code: moved(self.code),
-            tail: moved(self.tail),
+            start: to(self.start),
+            image: range(self.image),
+            code: range(self.code),
+            tail: range(self.tail),
             ..self
         }
     }

@@ -161,7 +161,7 @@ impl Composition<'_> {
         let Some(layout) = packed(bytes) else {
             return self.without_runtime(place);
         };
-        let layout = layout.moved(place.start as u64);
+        let layout = layout.moved_by(place.start as u64);
         let part = |part: &Range<u64>| self.bytes.get(range(part)).unwrap_or_default();
         let (code, tail) = (part(&layout.code), part(&layout.tail));
         let front = part(&(layout.start..layout.image.end));
