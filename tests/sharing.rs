@@ -4,6 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use glovebox::limits;
+use glovebox::model::runtime::{self, BARE_FRONT};
+use serde_json::Value;
+
 use crate::harness::command::Glovebox;
 use crate::harness::files::{Manifest, digits, manifest, model_dir, temporary, wine};
 use crate::harness::{bodies, guest};
@@ -288,4 +292,82 @@ fn one_model_under_two_names_is_compiled_once() {
         assert_eq!(host.client().call(model).ok()["model_name"], model);
     }
     own.entry();
+}
+
+/// Whether a host takes a component apart to share its code.
+fn is_shared(component: &[u8]) -> bool {
+    about(component)["shares_runtime"] == true
+}
+
+fn about(component: &[u8]) -> Value {
+    let dir = temporary();
+    let file = dir.path().join("component.wasm");
+    fs::write(&file, component).unwrap();
+    let about = Glovebox::new("inspect").arg(&file).arg("--json");
+    about.run().json()
+}
+
+#[test]
+fn a_file_with_more_sections_than_a_packed_model_has_is_not_taken_apart() {
+    let packed = fs::read(digits()).unwrap();
+    let (header, rest) = packed.split_at(8);
+    // Custom sections, each with a name of one letter and nothing else.
+    let with = |sections: usize| [header, &b"\0\x02\x01x".repeat(sections), rest].concat();
+    assert!(is_shared(&with(10)));
+    assert!(!is_shared(&with(limits::LAYOUT_SECTIONS)));
+}
+
+#[test]
+fn code_with_more_types_than_any_runtime_has_is_not_taken_apart() {
+    let component = |types: usize| {
+        let types = "(type (func))".repeat(types);
+        let text = format!(
+            "(component (core module (memory (export \"memory\") 1))
+               (core module {types} (import \"env\" \"memory\" (memory 1)) (global i32 (i32.const 0))))"
+        );
+        wat::parse_str(text).unwrap()
+    };
+    assert!(is_shared(&component(1000)));
+    // A type of a function is three bytes.
+    assert!(!is_shared(&component(limits::CODE_HEAD_BYTES as usize / 3)));
+}
+
+#[test]
+fn a_front_that_is_larger_than_any_of_ours_is_not_looked_through() {
+    let dir = temporary();
+    let (file, output) = (
+        dir.path().join("front.wasm"),
+        dir.path().join("composed.wasm"),
+    );
+    let is_behind_front = |padding: usize| {
+        let padding = section("padding", &vec![0; padding]);
+        let padded = [BARE_FRONT, &padding].concat();
+        let digest = runtime::sha256(&padded);
+        let digest: Vec<u8> = (0..digest.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&digest[at..at + 2], 16).unwrap())
+            .collect();
+        fs::write(&file, [padded, section("glovebox:front", &digest)].concat()).unwrap();
+        let compose = Glovebox::new("compose").arg(&file).arg(digits());
+        compose.option("--output", &output).run().success();
+        about(&fs::read(&output).unwrap())["behind_front"].clone()
+    };
+    assert_eq!(is_behind_front(1000), true);
+    assert_eq!(is_behind_front(limits::FRONT_BYTES as usize), false);
+}
+
+/// A custom section.
+fn section(name: &str, data: &[u8]) -> Vec<u8> {
+    let content = [&[name.len() as u8], name.as_bytes(), data].concat();
+    let mut length = content.len();
+    let mut section = vec![0];
+    loop {
+        let (low, rest) = ((length & 0x7f) as u8, length >> 7);
+        section.push(if rest > 0 { low | 0x80 } else { low });
+        length = rest;
+        if length == 0 {
+            break;
+        }
+    }
+    [section, content].concat()
 }
