@@ -112,6 +112,12 @@ impl Layout {
         }))
     }
 
+    /// The beginning of the code, which tells whose memory it uses.
+    pub(super) fn code_head(&self) -> Range<u64> {
+        let end = self.code.start.saturating_add(limits::CODE_HEAD_BYTES);
+        self.code.start..self.code.end.min(end)
+    }
+
     /// The places in the component by itself.
     pub(super) fn moved_to_start(self) -> Self {
         let start = self.start;

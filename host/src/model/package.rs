@@ -219,15 +219,12 @@ impl Package {
 
     /// A packed model in a file, without reading its code into memory.
     fn of_layout(file: &File, layout: &Layout) -> Result<Option<Self>, PackageError> {
-        let head = layout.code.start
-            ..layout
-                .code
-                .end
-                .min(layout.code.start + limits::CODE_HEAD_BYTES);
         let front = layout::read(file, &(layout.start..layout.image.end))?;
         let placed = layout.clone().moved_to_start();
         let image = front.get(sharing::range(&placed.image));
-        if !image.is_some_and(sharing::is_image) || !sharing::is_code(&layout::read(file, &head)?) {
+        if !image.is_some_and(sharing::is_image)
+            || !sharing::is_code(&layout::read(file, &layout.code_head())?)
+        {
             return Ok(None);
         }
         let tail = layout::read(file, &layout.tail)?;

@@ -28,8 +28,8 @@ const COMPONENT: u8 = 4;
 pub(super) fn packed(bytes: &[u8]) -> Option<Layout> {
     let layout = Layout::of(bytes, &(0..bytes.len() as u64)).ok()??;
     let image = bytes.get(range(&layout.image))?;
-    let code = bytes.get(range(&layout.code))?;
-    (is_image(image) && is_code(code)).then_some(layout)
+    let head = bytes.get(range(&layout.code_head()))?;
+    (is_image(image) && is_code(head)).then_some(layout)
 }
 
 /// A place in memory.
