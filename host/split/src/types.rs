@@ -14,7 +14,7 @@ pub(crate) struct Types {
     pub(crate) code: ModuleType,
 }
 
-/// What the sections in front of the functions' bodies say.
+/// The contents of the sections in front of the functions' bodies.
 #[derive(Default)]
 struct Head {
     types: Vec<FuncType>,

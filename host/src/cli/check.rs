@@ -111,7 +111,7 @@ impl Check {
     }
 }
 
-/// What is loaded, and whether it answers its own example.
+/// Tells of what is loaded, and whether it answers its own example.
 async fn verdicts(loaded: &Loaded) -> Result<Vec<Verdict>, Failure> {
     let mut verdicts = Vec::new();
     for model in loaded.state.registry.iter() {

@@ -55,9 +55,9 @@ struct File {
 #[derive(Serialize)]
 struct Runtime {
     sha256: String,
-    /// Whether this host was built with it.
+    /// True if this host was built with the runtime.
     embedded: bool,
-    /// Whether this machine has its machine code.
+    /// True if this machine has the machine code of the runtime.
     compiled: bool,
 }
 
